@@ -1,0 +1,232 @@
+import { readFileSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import {
+  type Document,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  type Pair,
+  parseDocument,
+  type Scalar,
+} from 'yaml';
+import { fileTrouble } from './files.ts';
+import { ConfigError, createReport, type Report } from './problems.ts';
+import { hasSubstitution, type Surroundings, substitute } from './secrets.ts';
+
+export type Path = readonly (string | number)[];
+
+/** One YAML file: its values, and where each of them stands. */
+export interface Source {
+  /** The file as the user named it. */
+  readonly name: string;
+  /** The absolute folder at which relative paths start. */
+  readonly folder: string;
+  /** Plain data, substituted. */
+  readonly value: unknown;
+  positionAt(offset: number): { readonly line: number; readonly column: number };
+  /** The offset of the value at `path`, or of its key; of what encloses it where it is missing. */
+  offsetOf(path: Path, at: 'key' | 'value'): number;
+  /** The value at `path` as it may be shown: the file's own text, so never what a `${…}` stands for. */
+  show(path: Path): string;
+  /** Whether the value at `path` holds what a `${…}` brought in. */
+  isSubstituted(path: Path): boolean;
+}
+
+/** More than any configuration has; a few aliases of aliases can stand for more than memory holds. */
+const MAX_NODES = 5_000_000;
+
+/**
+ * Reads a YAML 1.2 file. A value that cannot be substituted is reported and taken for text.
+ * @throws {ConfigError} when the file cannot be read as one YAML document: then nothing else can be said of it
+ */
+export function readDocument(name: string, env: NodeJS.ProcessEnv | undefined): Report {
+  const folder = dirname(resolve(name));
+  const lineCounter = new LineCounter();
+  const text = readText(name);
+  const document = parseDocument(text, { lineCounter, prettyErrors: false, version: '1.2', merge: false });
+  const positionAt = (offset: number): { line: number; column: number } => {
+    const { line, col } = lineCounter.linePos(offset);
+    return { line: Math.max(line, 1), column: Math.max(col, 1) };
+  };
+  const source = {
+    name,
+    folder,
+    value: undefined as unknown,
+    positionAt,
+    offsetOf: (path: Path, at: 'key' | 'value') => offsetOf(document, path, at),
+    show: (path: Path) => showNode(document, path),
+    isSubstituted(path: Path): boolean {
+      const node = nodeAt(document, path);
+      return (
+        env !== undefined && isScalar(node) && typeof node.value === 'string' && hasSubstitution(node.value)
+      );
+    },
+  };
+  const report = createReport(source);
+  // What the parser makes of the lines after its first stumble is mostly noise.
+  const stumbles = document.errors.filter((error) => !SEPARATE.has(error.code));
+  const separate = document.errors.filter((error) => SEPARATE.has(error.code));
+  for (const trouble of [...stumbles.slice(0, 1), ...separate, ...document.warnings]) {
+    report.addAt(trouble.pos[0], syntaxSentence(trouble.code, trouble.message, text, trouble.pos[0]));
+  }
+  if (report.lines().length > 0) throw new ConfigError(report.lines());
+  if (document.contents === null || (isScalar(document.contents) && document.contents.value === null)) {
+    throw new ConfigError([`${name}:1:1 the file is empty; it needs at least tls, upstreams and routes`]);
+  }
+  source.value = toPlain(document, report, env === undefined ? undefined : { env, folder });
+  return report;
+}
+
+function readText(name: string): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(name));
+  } catch (error) {
+    if (error instanceof TypeError)
+      throw new ConfigError([`${name}:1:1 the file is not UTF-8 text; save it as UTF-8`]);
+    throw new ConfigError([`${name}:1:1 cannot read ${resolve(name)}: ${fileTrouble(error)}`]);
+  }
+}
+
+/** Mistakes that are complete in themselves: each is worth its own sentence. */
+const SEPARATE: ReadonlySet<string> = new Set(['DUPLICATE_KEY', 'MULTIPLE_DOCS', 'TAG_RESOLVE_FAILED']);
+
+/** The parser's own words less what they quote of the file, which may be a secret. */
+function syntaxSentence(code: string, message: string, text: string, offset: number): string {
+  if (code === 'DUPLICATE_KEY') return 'this key is given twice; keep one of the two';
+  if (code === 'MULTIPLE_DOCS') return 'a second YAML document begins here; keep one document a file';
+  if (code === 'TAG_RESOLVE_FAILED') return 'this YAML tag is not known; remove what begins with !';
+  const words = message.replace(/:? *["'].*$/s, '').replace(/\.$/, '');
+  const from = text.lastIndexOf('\n', offset - 1) + 1;
+  const to = text.indexOf('\n', offset);
+  const line = text.slice(from, to === -1 ? undefined : to);
+  const hint = /[{[,].*\$\{/.test(line) ? `; inside { } and [ ] put \${…} in quotes: "\${NAME}"` : '';
+  return `this is not YAML: ${words.charAt(0).toLowerCase()}${words.slice(1)}${hint}`;
+}
+
+/** Plain data out of the nodes: objects without a prototype, so that no key means anything but itself. */
+function toPlain(document: Document.Parsed, report: Report, surroundings: Surroundings | undefined): unknown {
+  const open = new Set<Node>();
+  let count = 0;
+  const convert = (node: unknown, path: Path): unknown => {
+    if (++count > MAX_NODES)
+      throw new ConfigError([
+        `${report.source.name}:1:1 the aliases stand for too many values; write them out`,
+      ]);
+    if (isAlias(node)) {
+      const target = node.resolve(document);
+      if (target === undefined) {
+        report.add(
+          path,
+          `there is no anchor &${node.source} before this alias; correct its name, or write the value out`,
+        );
+        return UNKNOWN;
+      }
+      if (open.has(target)) {
+        report.add(path, `the alias *${node.source} stands inside what it names; write the value out`);
+        return UNKNOWN;
+      }
+      return convert(target, path);
+    }
+    if (isScalar(node)) return plainScalar(node, path, report, surroundings);
+    if (!isMap(node) && !isSeq(node)) return null;
+    open.add(node);
+    let result: unknown;
+    if (isSeq(node)) {
+      result = node.items.map((item, index) => convert(item, [...path, index]));
+    } else {
+      const object: Record<string, unknown> = Object.create(null);
+      for (const pair of node.items) {
+        const key = keyOf(pair);
+        if (key === undefined) report.add(path, 'a key must be a plain word');
+        else if (key in object)
+          report.add([...path, key], 'this key is given twice; keep one of the two', 'key');
+        else object[key] = convert(pair.value, [...path, key]);
+      }
+      result = object;
+    }
+    open.delete(node);
+    return result;
+  };
+  return convert(document.contents, []);
+}
+
+function plainScalar(
+  node: Scalar,
+  path: Path,
+  report: Report,
+  surroundings: Surroundings | undefined,
+): unknown {
+  if (typeof node.value !== 'string' || surroundings === undefined || !hasSubstitution(node.value))
+    return node.value;
+  const result = substitute(node.value, surroundings);
+  if ('text' in result) return result.text;
+  report.add(path, result.problem);
+  return UNKNOWN;
+}
+
+/** Stands for a value that could not be substituted: reported already, so nothing more is said of it. */
+export const UNKNOWN: unique symbol = Symbol('unknown');
+
+function keyOf(pair: Pair): string | undefined {
+  if (typeof pair.key === 'string') return pair.key;
+  return isScalar(pair.key) && pair.key.value !== null
+    ? (pair.key.source ?? String(pair.key.value))
+    : undefined;
+}
+
+interface Found {
+  readonly key: unknown;
+  readonly value: unknown;
+}
+
+/** The nodes along `path`, as far as they are there; the first is the document itself. */
+function walk(document: Document.Parsed, path: Path): Found[] {
+  const trail: Found[] = [{ key: undefined, value: document.contents }];
+  for (const step of path) {
+    const last = trail.at(-1)?.value;
+    const node = isAlias(last) ? last.resolve(document) : last;
+    if (isMap(node)) {
+      const pair = node.items.find((item) => keyOf(item) === step);
+      if (pair === undefined) break;
+      trail.push({ key: pair.key, value: pair.value });
+    } else if (isSeq(node) && typeof step === 'number' && step < node.items.length) {
+      trail.push({ key: undefined, value: node.items[step] });
+    } else break;
+  }
+  return trail;
+}
+
+function offsetOf(document: Document.Parsed, path: Path, at: 'key' | 'value'): number {
+  const trail = walk(document, path);
+  const last = trail.at(-1);
+  const missing = trail.length <= path.length;
+  // An empty value stands on no character of its own; the key is what the reader looks for.
+  const empty = isScalar(last?.value) && last.value.value === null && last.value.source === '';
+  const preferKey = at === 'key' || missing || empty || last?.value === null;
+  const node = preferKey && trail.length > 1 ? (last?.key ?? last?.value) : last?.value;
+  return startOf(node) ?? 0;
+}
+
+function startOf(node: unknown): number | undefined {
+  if (!isScalar(node) && !isMap(node) && !isSeq(node) && !isAlias(node)) return undefined;
+  return node.range?.[0];
+}
+
+function nodeAt(document: Document.Parsed, path: Path): unknown {
+  const trail = walk(document, path);
+  const last = trail.length > path.length ? trail.at(-1)?.value : undefined;
+  return isAlias(last) ? last.resolve(document) : last;
+}
+
+function showNode(document: Document.Parsed, path: Path): string {
+  const node = nodeAt(document, path);
+  if (isMap(node)) return 'a mapping of keys to values';
+  if (isSeq(node)) return 'a list';
+  if (!isScalar(node) || node.value === null) return 'nothing';
+  if (typeof node.value !== 'string') return node.source ?? String(node.value);
+  const text = node.value.length > 60 ? `${node.value.slice(0, 60)}…` : node.value;
+  return JSON.stringify(text);
+}

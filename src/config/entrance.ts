@@ -1,0 +1,89 @@
+import type { Limits, SenderProfile, TlsSettings, UpstreamSettings } from '../settings.ts';
+import type { Path } from './document.ts';
+import type { Partly } from './issues.ts';
+import type { Report } from './problems.ts';
+import type { RouteInput } from './schema.ts';
+import type { SenderShelf } from './shelf.ts';
+
+/** What routes refer to; `undefined` stands for what was reported as wrong already. */
+export interface Surrounding {
+  readonly limits: Limits | undefined;
+  readonly clientCertificate: TlsSettings['clientCertificate'] | undefined;
+  /** The subject of the client authority that is a public root, if one is. */
+  readonly publicRoot: string | undefined;
+  readonly upstreams: ReadonlyMap<string, UpstreamSettings | undefined>;
+  readonly senders: SenderShelf;
+}
+
+/**
+ * Closed unless opened: the rules of who may come in that no single key can break (DESIGN section 3).
+ * @param senderKnown whether it is certain which profile, if any, the route has
+ */
+export function checkEntrance(
+  section: Partly<RouteInput>,
+  sender: SenderProfile | undefined,
+  senderKnown: boolean,
+  path: Path,
+  around: Surrounding,
+  report: Report,
+): void {
+  const { values } = section;
+  if (senderKnown && section.right('addresses') && isOpenWithoutAWord(values, sender)) {
+    const why = sender === undefined ? '' : `, and the sender ${sender.name} has none of its own`;
+    report.add(
+      [...path, 'addresses'],
+      `is missing${why}; list the addresses that may send, or write "addresses: any" to let in all`,
+    );
+  }
+  if (Array.isArray(values.addresses) && values.addresses.includes('any') && values.addresses.length > 1) {
+    report.add(
+      [...path, 'addresses', values.addresses.indexOf('any')],
+      'any beside other addresses opens to all; write "addresses: any", or remove it',
+    );
+  }
+  checkIdentity(section, path, report);
+  if (section.right('certificate')) checkCertificate(values, sender, path, around, report);
+}
+
+function isOpenWithoutAWord(values: Partial<RouteInput>, sender: SenderProfile | undefined): boolean {
+  return values.addresses === undefined && sender?.addresses === undefined;
+}
+
+function checkIdentity(section: Partly<RouteInput>, path: Path, report: Report): void {
+  const { certificate, authorization, signature, unsafe_open: open } = section.values;
+  if (!section.right('certificate', 'authorization', 'signature', 'unsafe_open') || open === true) return;
+  if (certificate !== 'none' || authorization !== undefined || signature !== undefined) return;
+  report.add(
+    [...path, 'certificate'],
+    'nothing on this route proves who the sender is; add authorization or signature, remove "certificate: none", or write "unsafe_open: true" if everybody may come in',
+  );
+}
+
+function checkCertificate(
+  { certificate, sender: name }: Partial<RouteInput>,
+  sender: SenderProfile | undefined,
+  path: Path,
+  { clientCertificate, publicRoot }: Surrounding,
+  report: Report,
+): void {
+  const where = certificate === undefined ? path : [...path, 'certificate'];
+  if (certificate === undefined && publicRoot !== undefined && sender?.clientCertificate !== false) {
+    report.add(
+      [...path, 'certificate'],
+      `tls.client_ca holds a public root (${publicRoot}), so anybody who buys a certificate would pass; give names, fingerprints or public_keys here`,
+    );
+  }
+  if (sender?.clientCertificate !== false || name === undefined) return;
+  if (certificate !== 'none') {
+    report.add(
+      where,
+      `the sender ${name} has no client certificate and could never come in; write "certificate: none"`,
+    );
+  }
+  if (clientCertificate === 'required') {
+    report.add(
+      [...path, 'sender'],
+      `the sender ${name} has no client certificate, and tls.client_certificate is required; write "client_certificate: optional" under tls`,
+    );
+  }
+}

@@ -1,0 +1,182 @@
+import { isIPv4 } from 'node:net';
+import { resolve } from 'node:path';
+import type { z } from 'zod';
+import type { AdminSettings, Limits, RouteSettings, Settings, UpstreamSettings } from '../settings.ts';
+import { readDocument } from './document.ts';
+import { type Partly, readSection, readValue, unknownKey } from './issues.ts';
+import { ConfigError, type Report } from './problems.ts';
+import { loadRoutes } from './routes.ts';
+import {
+  adminFalse,
+  adminSchema,
+  configurationSchema,
+  isMapping,
+  limitsSchema,
+  listenSchema,
+  logSchema,
+  stateSchema,
+  tlsSchema,
+} from './schema.ts';
+import { createShelf } from './shelf.ts';
+import { loadTls, publicRoot, type Watched } from './tls.ts';
+import { loadUpstreams } from './upstreams.ts';
+import { warningsOf } from './warnings.ts';
+
+/** A configuration that can be used, and what is legal in it but unwise. */
+export interface Configuration {
+  readonly settings: Settings;
+  /** Sentences for `postern check`. */
+  readonly warnings: readonly string[];
+}
+
+/**
+ * Reads a configuration file and everything it names: certificates, keys, secrets, sender profiles.
+ * @param file as the user names it; it stands so in front of every problem
+ * @throws {ConfigError} with every mistake as `file:line:column path: what is wrong, what would be right`
+ */
+export function loadConfig(file: string, env: NodeJS.ProcessEnv = process.env): Configuration {
+  const report = readDocument(file, env);
+  const { value } = report.source;
+  if (!isMapping(value)) {
+    report.add([], `expected a mapping with tls, upstreams and routes, got ${report.source.show([])}`);
+    throw new ConfigError(report.lines());
+  }
+  const root = value as Readonly<Record<string, unknown>>;
+  const known = Object.keys(configurationSchema.shape);
+  for (const key of Object.keys(root)) {
+    if (!known.includes(key)) report.add([key], unknownKey(key, known), 'key');
+  }
+  const watched: Watched[] = [];
+  const shelf = createShelf(report);
+  const listen = optionalSection(listenSchema, 'listen', root, report).values;
+  const admin = loadAdmin(root.admin, listen, report);
+  const tlsSection = readSection(tlsSchema, root.tls, ['tls'], report);
+  const tls = loadTls(tlsSection, report, watched);
+  const limits = loadLimits(root, report);
+  const state = loadState(root, report);
+  const log = optionalSection(logSchema, 'log', root, report).values;
+  const upstreams = loadUpstreams(root.upstreams, report, watched);
+  const routes = loadRoutes(
+    root.routes,
+    {
+      limits,
+      clientCertificate: tlsSection.values.client_certificate,
+      publicRoot: tls === undefined ? undefined : publicRoot(tls.clientCa),
+      upstreams,
+      senders: shelf,
+    },
+    report,
+  );
+  const problems = [...report.lines(), ...shelf.problems];
+  if (problems.length > 0) throw new ConfigError(problems);
+  const settings: Settings = Object.freeze({
+    file: resolve(file),
+    listen: { address: sure(listen.address), port: sure(listen.port) },
+    admin: sure(admin),
+    tls: sure(tls),
+    limits: sure(limits),
+    state: sure(state),
+    log: {
+      level: sure(log.level),
+      destination:
+        log.destination === 'stdout' ? 'stdout' : resolve(report.source.folder, sure(log.destination)),
+    },
+    upstreams: allOf(upstreams),
+    routes: Object.freeze(routes.map((route): RouteSettings => sure(route))),
+  });
+  return { settings, warnings: warningsOf(settings, root, report, watched) };
+}
+
+/** With nothing reported, everything is there; if not, a rule forgot to say what it refused. */
+function sure<Value>(value: Value | undefined): Value {
+  if (value === undefined) throw new Error('a part of the configuration was refused without a reason');
+  return value;
+}
+
+function allOf(
+  upstreams: ReadonlyMap<string, UpstreamSettings | undefined>,
+): ReadonlyMap<string, UpstreamSettings> {
+  return new Map([...upstreams].map(([name, upstream]) => [name, sure(upstream)]));
+}
+
+/** A section that may be left out whole. */
+function optionalSection<Schema extends z.ZodObject>(
+  schema: Schema,
+  key: string,
+  root: Readonly<Record<string, unknown>>,
+  report: Report,
+): Partly<z.output<Schema>> {
+  return readSection(schema, root[key] === undefined ? {} : root[key], [key], report);
+}
+
+function loadAdmin(
+  given: unknown,
+  listen: Partial<z.output<typeof listenSchema>>,
+  report: Report,
+): AdminSettings | false | undefined {
+  if (given !== undefined && !isMapping(given)) return readValue(adminFalse, given, ['admin'], report);
+  const section = readSection(adminSchema, given ?? {}, ['admin'], report);
+  const { address, port, token } = section.values;
+  if (address === undefined || port === undefined) return undefined;
+  if (section.right('token') && token === undefined && !isLoopback(address)) {
+    report.add(
+      ['admin', 'token'],
+      `is missing: ${report.source.show(['admin', 'address'])} can be reached from other machines; give token: "\${ADMIN_TOKEN}", or listen on 127.0.0.1`,
+    );
+  }
+  const wildcard = listen.address === '0.0.0.0' || listen.address === '::';
+  if (port !== 0 && port === listen.port && (wildcard || address === listen.address)) {
+    report.add(
+      ['admin', 'port'],
+      `the gateway listens on port ${report.source.show(['admin', 'port'])} too; give one of the two another port`,
+    );
+  }
+  return { address, port, token };
+}
+
+function isLoopback(address: string): boolean {
+  return address === 'localhost' || address === '::1' || (isIPv4(address) && address.startsWith('127.'));
+}
+
+function loadLimits(root: Readonly<Record<string, unknown>>, report: Report): Limits | undefined {
+  const section = optionalSection(limitsSchema, 'limits', root, report);
+  const { values } = section;
+  if (
+    values.body !== undefined &&
+    values.buffered_bodies !== undefined &&
+    values.body > values.buffered_bodies
+  ) {
+    const where =
+      isMapping(root.limits) && Object.hasOwn(root.limits as object, 'body') ? 'body' : 'buffered_bodies';
+    report.add(
+      ['limits', where],
+      'body is more than buffered_bodies, so no such body would ever be let in; lower body, or raise buffered_bodies',
+    );
+  }
+  if (!section.right(...(Object.keys(limitsSchema.shape) as (keyof typeof values)[]))) return undefined;
+  const input = values as z.output<typeof limitsSchema>;
+  return {
+    body: input.body,
+    bufferedBodies: input.buffered_bodies,
+    connections: input.connections,
+    handshakeTimeout: input.handshake_timeout,
+    headerTimeout: input.header_timeout,
+    bodyTimeout: input.body_timeout,
+    idleTimeout: input.idle_timeout,
+    drainDelay: input.drain_delay,
+    drainTimeout: input.drain_timeout,
+  };
+}
+
+function loadState(root: Readonly<Record<string, unknown>>, report: Report): Settings['state'] | undefined {
+  const { driver, path } = optionalSection(stateSchema, 'state', root, report).values;
+  if (driver !== 'memory') {
+    return driver === undefined || path === undefined
+      ? undefined
+      : { driver, path: resolve(report.source.folder, path) };
+  }
+  if (isMapping(root.state) && Object.hasOwn(root.state as object, 'path')) {
+    report.add(['state', 'path'], 'memory keeps no file; remove path, or write driver: sqlite', 'key');
+  }
+  return { driver };
+}

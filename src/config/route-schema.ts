@@ -1,0 +1,215 @@
+import type { z } from 'zod';
+import type { Credential, RateKey } from '../settings.ts';
+import { addressEntry } from './addresses.ts';
+import { certificateRule } from './certificate-rule.ts';
+import { either, list, section } from './issues.ts';
+import { fields, NAME, readCredentialField, readHostName, readSenderField } from './names.ts';
+import { readPath, readUpstreamPath } from './paths.ts';
+import { signatureKey } from './signature-keys.ts';
+import { duration, fieldValue, flag, integer, rate, scalar, size, type Wrong, word } from './values.ts';
+
+export const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS'] as const;
+
+const name = scalar<string>({
+  expected: 'a name of letters, digits, ".", "_" and "-", such as codat-events',
+  pattern: '[a-zA-Z0-9][a-zA-Z0-9._-]*',
+  read: (value) => (NAME.test(value) ? value : undefined),
+});
+
+export const senderName = () =>
+  scalar<string>({
+    expected: 'the name of a sender profile, such as codat',
+    pattern: '[a-z0-9-]+',
+    read: (value) => (/^[a-z0-9-]+$/.test(value) ? value : undefined),
+  });
+
+const host = scalar<string>({
+  expected: 'a host name such as hooks.example.com',
+  read(value) {
+    // An IPv6 literal is a Host too; the URL parser knows its canonical spelling.
+    if (/^\[[\da-fA-F:.]+\]$/.test(value))
+      return URL.canParse(`http://${value}/`) ? new URL(`http://${value}/`).hostname : undefined;
+    if (/:\d*$/.test(value)) return { wrong: 'write it without a port' };
+    return readHostName(value);
+  },
+});
+
+export const method = () =>
+  scalar<string>({
+    expected: `one of ${METHODS.join(', ')}`,
+    pattern: METHODS.join('|'),
+    read(value) {
+      if (METHODS.some((known) => known === value)) return value;
+      const upper = METHODS.find((known) => known === value.toUpperCase());
+      return upper === undefined ? undefined : { wrong: `methods are written in upper case: ${upper}` };
+    },
+  });
+
+const basic = section(
+  {
+    username: scalar<string>({ expected: 'a user name', secret: true, read: readUsername }).describe(
+      'The user name.',
+    ),
+    password: fieldValue('a password', true).describe('The password.'),
+  },
+  'a mapping with username and password',
+);
+
+const header = section(
+  {
+    name: scalar<string>({ expected: 'a header name', read: readCredentialField }).describe(
+      'The name of the header.',
+    ),
+    value: fieldValue('a header value', true).describe('Its value.'),
+  },
+  'a mapping with name and value',
+);
+
+const CREDENTIAL = 'one of bearer, basic and header';
+
+const credential = section(
+  {
+    bearer: fieldValue('a token of visible characters', true)
+      .optional()
+      .describe('The token of "Authorization: Bearer".'),
+    basic: basic.optional().describe('The user name and password of "Authorization: Basic".'),
+    header: header.optional().describe('A header of your own that carries the credential.'),
+  },
+  `a mapping with ${CREDENTIAL}`,
+).transform(({ bearer, basic, header }, context): Credential => {
+  const credentials: Credential[] = [];
+  if (bearer !== undefined) credentials.push({ kind: 'bearer', token: bearer });
+  if (basic !== undefined) credentials.push({ kind: 'basic', ...basic });
+  if (header !== undefined) credentials.push({ kind: 'header', ...header });
+  const [only, second] = credentials;
+  if (only === undefined)
+    context.addIssue({ code: 'custom', message: `names no credential; give ${CREDENTIAL}` });
+  else if (second === undefined) return only;
+  else
+    context.addIssue({
+      code: 'custom',
+      message: `holds more than one credential; give each an entry of its own`,
+    });
+  return undefined as never;
+});
+
+/** RFC 7617 section 2: the first colon ends the user name. */
+function readUsername(value: string): string | Wrong {
+  if (value.includes(':')) return { wrong: 'a user name cannot hold a colon' };
+  const field = /^[\x20-\x7e]+$/.test(value) && value === value.trim();
+  return field
+    ? value
+    : { wrong: 'it is empty, or holds a control or non-ASCII character or white space at an end' };
+}
+
+const rateKey = scalar<RateKey>({
+  expected: 'route, address, certificate or header:NAME',
+  pattern: 'route|address|certificate|header:.+',
+  read(value) {
+    if (value === 'route' || value === 'address' || value === 'certificate') return { by: value };
+    if (!value.startsWith('header:')) return undefined;
+    const field = readSenderField(value.slice('header:'.length));
+    return typeof field === 'string' ? { by: 'header', name: field } : field;
+  },
+});
+
+const rateLimit = section(
+  {
+    rate: rate().describe('How many requests pass in a span of time: 50/s, 600/m, 5/2s.'),
+    burst: integer('a number of requests', 1, 1_000_000_000)
+      .optional()
+      .describe('How many pass at one instant; default: the N of N/duration.'),
+    by: rateKey
+      .prefault('route')
+      .describe('What shares one count: route, address, certificate or header:NAME.'),
+  },
+  'a mapping with rate, burst and by, or a list of such',
+);
+
+export const signatureSchema = section(
+  {
+    scheme: word(['standard-webhooks'])
+      .optional()
+      .describe("The signature scheme; default: the sender's, else standard-webhooks."),
+    secrets: list(signatureKey(), 'a list of secrets such as ["whsec_…"]').describe(
+      'The secrets, any of which may have signed: whsec_ and base64, whpk_ and base64, or bare base64.',
+    ),
+    tolerance: duration()
+      .prefault('5m')
+      .describe("How far the signed timestamp may be from the gateway's clock."),
+  },
+  'a mapping with secrets',
+);
+
+const ADDRESSES = 'any, or a list of addresses and networks such as [10.1.2.3, 10.0.0.0/8]';
+
+export const routeSchema = section(
+  {
+    name: name.describe('The name of the route, in the log and the metrics; no two alike.'),
+    path: scalar<string>({ expected: 'a path such as /codat/events or /codat/*', read: readPath }).describe(
+      'The exact path; or ending in /* that path and all below it.',
+    ),
+    host: host.optional().describe('The host the request must be for; default: any.'),
+    headers: fields(readSenderField, false)
+      .optional()
+      .describe('Headers and their exact values that choose this route.'),
+    methods: list(method(), 'a list of methods such as [POST]')
+      .optional()
+      .describe("The methods let in; default: the sender's, or any but CONNECT and TRACE without one."),
+    sender: senderName()
+      .optional()
+      .describe('The sender profile: a file of config/senders without its .yaml.'),
+    addresses: either(
+      [addressEntry(ADDRESSES), list(addressEntry(), 'a list such as [10.1.2.3, 10.0.0.0/8]')],
+      ADDRESSES,
+    )
+      .optional()
+      .describe("The addresses and networks let in; any opens; default: the sender's."),
+    certificate: certificateRule
+      .optional()
+      .describe('The client certificate asked for; none opens; default: any that client_ca vouches for.'),
+    authorization: list(credential, `a list of entries with ${CREDENTIAL}`)
+      .optional()
+      .describe('The credentials, any one of which suffices.'),
+    signature: signatureSchema.optional().describe('The signature that every request must carry.'),
+    rate_limit: either(
+      [rateLimit, list(rateLimit, 'a list of mappings with rate, burst and by')],
+      'a mapping with rate, burst and by, or a list of such',
+    )
+      .optional()
+      .describe('How many requests are let in; one limit or a list.'),
+    body_limit: size().optional().describe('The largest body; default: limits.body.'),
+    upstream: scalar<string>({
+      expected: 'the name of an upstream',
+      read: (value) => value || undefined,
+    }).describe('The name of the upstream that it goes to.'),
+    upstream_path: scalar<string>({ expected: 'a path such as /webhooks/codat', read: readUpstreamPath })
+      .optional()
+      .describe(
+        "The path at the upstream; default: the request's own. With a /* path it replaces what stands before the *.",
+      ),
+    remember: duration({ maxHours: 365 * 24 })
+      .prefault('72h')
+      .describe('How long a delivered event answers its duplicates.'),
+    pass_credentials: flag()
+      .prefault(false)
+      .describe('Whether the upstream sees the credentials that the gateway checked.'),
+    client_certificate_header: flag()
+      .prefault(false)
+      .describe(
+        'Whether the upstream gets the client certificate in Client-Cert and Client-Cert-Chain (RFC 9440).',
+      ),
+    webhook_delivery: word(['strip', 'pass'])
+      .prefault('strip')
+      .describe("Whether the upstream's webhook-delivery header reaches the sender."),
+    unsafe_open: flag()
+      .prefault(false)
+      .describe('Says that a route without certificate, authorization and signature is meant.'),
+    deliver: word(['forward'])
+      .prefault('forward')
+      .describe('forward: wait for the upstream and answer with its answer.'),
+  },
+  'a mapping with name, path and upstream',
+);
+
+export type RateLimitInput = z.output<typeof rateLimit>;

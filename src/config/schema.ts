@@ -1,0 +1,205 @@
+import { isIP } from 'node:net';
+import { z } from 'zod';
+import { either, list, section } from './issues.ts';
+import { fields, readHostName, readUpstreamField } from './names.ts';
+import { routeSchema } from './route-schema.ts';
+import { target } from './targets.ts';
+import { duration, fieldValue, integer, scalar, size, text, word } from './values.ts';
+
+const listenAddress = (expected = 'an IP address to listen on, such as 0.0.0.0') =>
+  scalar<string>({
+    expected,
+    read: (value) => (isIP(value) !== 0 && !value.includes('%') ? value : readHostName(value)),
+  });
+
+const port = () => integer('a port', 0, 65_535);
+
+export const listenSchema = section(
+  {
+    address: listenAddress().prefault('0.0.0.0').describe('The address the gateway listens on.'),
+    port: port().prefault(8443).describe('The port the gateway listens on; 0 takes any free one.'),
+  },
+  'a mapping with address and port',
+);
+
+export const adminSchema = section(
+  {
+    address: listenAddress()
+      .prefault('127.0.0.1')
+      .describe('The address of the admin listener: health and metrics.'),
+    port: port().prefault(9901).describe('The port of the admin listener; 0 takes any free one.'),
+    token: fieldValue('a token of visible characters', true)
+      .optional()
+      .describe('The bearer token that /metrics asks for; required off loopback.'),
+  },
+  'false, or a mapping with address, port and token',
+);
+
+const pemFile = () =>
+  scalar<string>({
+    expected: 'the path of a PEM file',
+    // Somebody may have pasted the key itself, or brought it in by ${file:…}.
+    secret: true,
+    read(value) {
+      if (value.includes('-----BEGIN'))
+        return { wrong: 'this is the text of the file itself; write its path' };
+      return value.trim() === '' || /[\x00-\x1f\x7f]/.test(value) ? undefined : value;
+    },
+  });
+
+export const tlsSchema = section(
+  {
+    certificate: pemFile().describe(
+      'The PEM file of the certificate, its chain in order; it may hold the key too.',
+    ),
+    private_key: pemFile()
+      .optional()
+      .describe('The PEM file of the private key; left out where the certificate file holds it.'),
+    client_ca: pemFile().describe(
+      'The PEM file of the authorities that vouch for client certificates, one or many.',
+    ),
+    client_certificate: word(['required', 'optional'])
+      .prefault('required')
+      .describe('Whether the handshake requires a client certificate, or leaves that to each route.'),
+    min_version: word(['TLSv1.2', 'TLSv1.3'])
+      .prefault('TLSv1.2')
+      .describe('The oldest TLS version that is spoken.'),
+  },
+  'a mapping with certificate, private_key and client_ca',
+);
+
+export const limitsSchema = section(
+  {
+    body: size().prefault('1MiB').describe('The largest body of a request; a route may say otherwise.'),
+    buffered_bodies: size()
+      .prefault('256MiB')
+      .describe('What all bodies held at one time may take; past it the answer is 503 with Retry-After.'),
+    connections: integer('a number of connections', 1, 1_000_000)
+      .prefault(10_000)
+      .describe('How many connections may be open at one time.'),
+    handshake_timeout: duration().prefault('10s').describe('How long a TLS handshake may take.'),
+    header_timeout: duration().prefault('10s').describe("How long a request's head may take."),
+    body_timeout: duration()
+      .prefault('10s')
+      .describe("How long the whole body may take, from the head's end; then 408."),
+    idle_timeout: duration()
+      .prefault('120s')
+      .describe("How long an idle connection is kept; above the 90 s of senders' connection pools."),
+    drain_delay: duration({ zero: true })
+      .prefault('0s')
+      .describe('At SIGTERM: how long readiness fails before new connections are refused.'),
+    drain_timeout: duration().prefault('25s').describe('From SIGTERM to exit, at most.'),
+  },
+  'a mapping of limits',
+);
+
+export const stateSchema = section(
+  {
+    driver: word(['sqlite', 'memory'])
+      .prefault('sqlite')
+      .describe('Where delivered events are remembered: sqlite survives a restart, memory does not.'),
+    path: text('the path of a file')
+      .prefault('../data/postern.db')
+      .describe('The database file of the driver sqlite.'),
+  },
+  'a mapping with driver and path',
+);
+
+export const logSchema = section(
+  {
+    level: word(['debug', 'info', 'warn', 'error', 'silent'])
+      .prefault('info')
+      .describe('The least that is logged.'),
+    destination: text('stdout or the path of a file')
+      .prefault('stdout')
+      .describe('stdout, or the path of a file, which is opened again at SIGHUP.'),
+  },
+  'a mapping with level and destination',
+);
+
+const upstreamTls = section(
+  {
+    ca: pemFile()
+      .optional()
+      .describe("The PEM file of the authorities that vouch for the upstream; default: Node's own."),
+    certificate: pemFile()
+      .optional()
+      .describe('The PEM file of the certificate shown to the upstream; it may hold the key too.'),
+    private_key: pemFile().optional().describe('The PEM file of the private key of that certificate.'),
+  },
+  'a mapping with ca, certificate and private_key',
+);
+
+export const upstreamSchema = section(
+  {
+    targets: list(target(), 'a list of targets such as [http://127.0.0.1:9000]').describe(
+      'Where it listens: http://host:port, https://host:port or http+unix:/path; several share the load.',
+    ),
+    timeout: duration()
+      .optional()
+      .describe(
+        "How long it may take to answer; default: the sender's deadline less 2s, or 30s without one.",
+      ),
+    connect_timeout: duration().prefault('2s').describe('How long a connection to it may take to open.'),
+    late: duration({ zero: true })
+      .prefault('30s')
+      .describe('How long an exchange may run on after the sender got its 504.'),
+    connections: integer('a number of connections', 1, 100_000)
+      .prefault(64)
+      .describe('How many connections may be open to each target.'),
+    tls: upstreamTls.optional().describe('How the gateway and an https target know each other.'),
+    headers: fields(readUpstreamField, true).optional().describe('Headers set in every request to it.'),
+  },
+  'a target such as http://127.0.0.1:9000, or a mapping with targets',
+);
+
+/** An upstream written as its one target. */
+export const upstreamText = target('a target such as http://127.0.0.1:9000, or a mapping with targets');
+
+export const adminFalse = scalarFalse();
+
+function scalarFalse() {
+  return z
+    .unknown()
+    .transform((input, context): false => {
+      if (input === false || input === 'false') return false;
+      const kind = typeof input === 'object' && input !== null;
+      context.addIssue({
+        code: 'custom',
+        params: { expected: 'false, or a mapping with address, port and token', kind },
+      });
+      return z.NEVER;
+    })
+    .meta({ const: false });
+}
+
+/** Whether a value is written as the mapping that a section is, rather than as its short form. */
+export const isMapping = (value: unknown): boolean =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** The whole file: the source of the JSON Schema and of the README's table. */
+export const configurationSchema = section(
+  {
+    listen: listenSchema.optional().describe('Where senders connect.'),
+    admin: either([adminFalse, adminSchema], 'false, or a mapping with address, port and token')
+      .optional()
+      .describe('The admin listener; false: none.'),
+    tls: tlsSchema.describe('The certificate of the gateway, and whose client certificates it believes.'),
+    limits: limitsSchema.optional().describe('What a sender may take up.'),
+    state: stateSchema.optional().describe('What must be remembered between requests.'),
+    log: logSchema.optional().describe('The log: one JSON line a request.'),
+    upstreams: z
+      .record(z.string(), either([upstreamText, upstreamSchema], 'a target or a mapping with targets'), {
+        error: 'a mapping of names to upstreams, such as ledger: http://127.0.0.1:9000',
+      })
+      .describe('The internal services, by name.'),
+    routes: list(routeSchema, 'a list of routes with name, path and upstream').describe(
+      'Who may come in, what is checked, and where it goes.',
+    ),
+  },
+  'a mapping with tls, upstreams and routes',
+);
+
+export type ConfigurationKey = keyof typeof configurationSchema.shape;
+export type RouteInput = z.output<typeof routeSchema>;
+export type UpstreamInput = z.output<typeof upstreamSchema>;

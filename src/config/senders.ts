@@ -1,0 +1,82 @@
+import { existsSync, readdirSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { SenderProfile } from '../settings.ts';
+import { readDocument } from './document.ts';
+import { readSection } from './issues.ts';
+import { ConfigError, suggestion } from './problems.ts';
+import { senderSchema } from './sender-schema.ts';
+
+/** The profiles that come with Postern; the folder is the same seen from src/config and from dist/config. */
+const BUILT_IN = fileURLToPath(new URL('../../config/senders/', import.meta.url));
+
+/**
+ * Reads the profile of a sender: `senders/NAME.yaml` beside the configuration, else the one built in.
+ * @param configFolder the folder of the configuration file, as the user named it
+ * @throws {ConfigError} when there is no such profile, or with every mistake in it
+ */
+export function loadSender(name: string, configFolder: string): SenderProfile {
+  // A name is no path: `../../etc/x` must not be read.
+  const file = /^[a-z0-9-]+$/.test(name) ? findProfile(name, configFolder) : undefined;
+  if (file === undefined) {
+    throw new ConfigError([
+      `there is no sender ${JSON.stringify(name)}; ${suggestion(name, senderNames(configFolder))}`,
+    ]);
+  }
+  return readProfile(name, file);
+}
+
+/** The names of all profiles that `loadSender` would find, sorted. */
+export function senderNames(configFolder: string): readonly string[] {
+  const files = [join(configFolder, 'senders'), BUILT_IN].flatMap((folder) =>
+    existsSync(folder) ? readdirSync(folder) : [],
+  );
+  const names = files
+    .filter((file) => /^[a-z0-9-]+\.yaml$/.test(file))
+    .map((file) => file.slice(0, -'.yaml'.length));
+  return [...new Set(names)].sort();
+}
+
+function findProfile(name: string, configFolder: string): string | undefined {
+  const own = join(configFolder, 'senders', `${name}.yaml`);
+  return [own, join(BUILT_IN, `${name}.yaml`)].find((file) => existsSync(resolve(file)));
+}
+
+function readProfile(name: string, file: string): SenderProfile {
+  const report = readDocument(file, undefined);
+  const { values } = readSection(senderSchema, report.source.value, [], report);
+  if (values.addresses?.includes('any')) {
+    report.add(
+      ['addresses', values.addresses.indexOf('any')],
+      'any is not for a profile; remove addresses, and write addresses: any at the route',
+    );
+  }
+  const { title, documentation, methods, client_certificate: clientCertificate, retries, redirects } = values;
+  const { signature, event } = values;
+  if (
+    report.lines().length > 0 ||
+    title === undefined ||
+    documentation === undefined ||
+    methods === undefined ||
+    clientCertificate === undefined ||
+    retries === undefined ||
+    redirects === undefined
+  ) {
+    throw new ConfigError(report.lines());
+  }
+  return Object.freeze({
+    name,
+    title,
+    documentation,
+    addresses: values.addresses && [...new Set(values.addresses)],
+    methods: [...new Set(methods)],
+    clientCertificate,
+    signature: signature && { scheme: signature.scheme, family: signature.headers },
+    deadlineMs: values.deadline,
+    retries: { statuses: retries.statuses, scheduleMs: retries.schedule },
+    redirects,
+    disabledBy: values.disabled_by ?? [],
+    event: { type: event?.type ?? [], tags: event?.tags ?? [] },
+    clientHeader: values.client_header,
+  });
+}

@@ -1,0 +1,38 @@
+import { configurationJsonSchema, type JsonSchema } from './json-schema.ts';
+
+/** The README's table of every key: its place, what it means, what it is when it is left out. */
+export function configurationTable(): string {
+  const rows = rowsOf(configurationJsonSchema(), '');
+  return ['| key | meaning | default |', '| --- | --- | --- |', ...rows, ''].join('\n');
+}
+
+function rowsOf(schema: JsonSchema, path: string): string[] {
+  const rows: string[] = [];
+  for (const [key, child] of Object.entries(schema.properties ?? {})) {
+    const place = path === '' ? key : `${path}.${key}`;
+    const required = schema.required?.includes(key) === true;
+    rows.push(`| \`${place}\` | ${cell(child.description ?? '')} | ${defaultOf(child, required)} |`);
+    rows.push(...below(child, place));
+  }
+  return rows;
+}
+
+/** The keys inside a key, whichever of its forms has them. */
+function below(schema: JsonSchema, place: string): string[] {
+  if (schema.properties !== undefined) return rowsOf(schema, place);
+  // A list beside the single form of the same thing would only repeat its keys.
+  const forms = schema.anyOf?.filter((form) => form.properties !== undefined) ?? [];
+  if (forms.length > 0) return forms.flatMap((form) => rowsOf(form, place));
+  if (schema.items !== undefined) return below(schema.items, `${place}[]`);
+  const { additionalProperties: entries } = schema;
+  return typeof entries === 'object' ? below(entries, `${place}.NAME`) : [];
+}
+
+function defaultOf(schema: JsonSchema, required: boolean): string {
+  if (required) return 'required';
+  return schema.default === undefined ? '' : `\`${String(schema.default)}\``;
+}
+
+function cell(text: string): string {
+  return text.replaceAll('|', '\\|');
+}

@@ -1,0 +1,156 @@
+import type { Credential, RouteSettings, Settings } from '../settings.ts';
+import { EXAMPLE_SECRETS } from './example-secrets.ts';
+import { subjectOf } from './pem.ts';
+import type { Report } from './problems.ts';
+import type { Watched } from './tls.ts';
+
+const DAY_MS = 86_400_000;
+const SOON_DAYS = 30;
+const SHORT_SECRET = 16;
+
+/** What the gateway keeps of a sender's deadline for itself. */
+const MARGIN_MS = 2_000;
+
+/**
+ * What is legal but unwise, each as `where: sentence`. Never holds a secret.
+ * @param root the values of the file, for what the settings no longer tell
+ */
+export function warningsOf(
+  settings: Settings,
+  root: Readonly<Record<string, unknown>>,
+  report: Report,
+  watched: readonly Watched[],
+): readonly string[] {
+  const { limits, admin } = settings;
+  const warnings = watched.flatMap(ofCertificates);
+  if (limits.drainDelay >= limits.drainTimeout) {
+    warnings.push(
+      'limits.drain_delay: takes up the whole drain_timeout, so no request in flight could finish; make it shorter',
+    );
+  }
+  if (admin !== false && admin.token !== undefined) warnings.push(...ofSecret('admin.token', admin.token));
+  const used = new Set(settings.routes.map((route) => route.upstream.name));
+  for (const name of settings.upstreams.keys()) {
+    if (!used.has(name)) warnings.push(`upstreams.${name}: no route uses it`);
+  }
+  const labelOf = (index: number): string =>
+    `routes[${index}] ${report.source.show(['routes', index, 'name']).replaceAll('"', '')}`;
+  const raw = Array.isArray(root.routes) ? root.routes : [];
+  for (const [index, route] of settings.routes.entries()) {
+    const label = labelOf(index);
+    const unsafeOpen =
+      Object.hasOwn(raw[index] as object, 'unsafe_open') && String(raw[index].unsafe_open) === 'true';
+    warnings.push(...ofRoute(route, unsafeOpen).map((sentence) => `${label}: ${sentence}`));
+  }
+  warnings.push(...ofSharedSecrets(settings.routes, labelOf));
+  return warnings;
+}
+
+function ofCertificates({ what, certificates, keyFile }: Watched): string[] {
+  const warnings: string[] = [];
+  for (const [index, certificate] of certificates.entries()) {
+    const which = `${what}: certificate ${index + 1} of ${certificates.length} (${subjectOf(certificate)})`;
+    const endsMs = Date.parse(certificate.validTo);
+    const date = new Date(endsMs).toISOString().slice(0, 10);
+    if (endsMs <= Date.now()) warnings.push(`${which} expired on ${date}; renew it`);
+    else if (endsMs <= Date.now() + SOON_DAYS * DAY_MS)
+      warnings.push(`${which} expires on ${date}; renew it`);
+    if (Date.parse(certificate.validFrom) > Date.now()) warnings.push(`${which} is not valid yet`);
+    const issuer = certificates[index + 1];
+    if (keyFile !== undefined && issuer !== undefined && !certificate.checkIssued(issuer)) {
+      warnings.push(
+        `${which} was not issued by the one that follows it; put the chain in order, each before its issuer`,
+      );
+    }
+  }
+  if (keyFile?.shared)
+    warnings.push(
+      `${what}: other users may read the private key in ${keyFile.file}; run: chmod 600 ${keyFile.file}`,
+    );
+  return warnings;
+}
+
+function ofRoute(route: RouteSettings, unsafeOpen: boolean): string[] {
+  const warnings = [...route.authorization.flatMap(ofCredential)];
+  const { sender, upstream, signature, certificate, authorization } = route;
+  const isOpen = certificate === 'none' && authorization.length === 0 && signature === undefined;
+  if (unsafeOpen) {
+    warnings.push(
+      isOpen
+        ? 'unsafe_open: anybody may send, nothing proves who it is'
+        : 'unsafe_open has no effect here; remove it',
+    );
+  }
+  if (route.addresses === 'any' && certificate === 'none') {
+    warnings.push(
+      'addresses: any with certificate: none lets every machine on the internet try its credentials',
+    );
+  }
+  if (sender?.signature !== undefined && signature === undefined) {
+    warnings.push(
+      `the sender ${sender.name} signs its events, but the route has no signature to check; without it duplicates are not recognised either`,
+    );
+  }
+  if (sender !== undefined && sender.signature === undefined && signature !== undefined) {
+    warnings.push(
+      `the sender ${sender.name} does not sign, so a route with a signature refuses all it sends`,
+    );
+  }
+  const leftMs = sender?.deadlineMs === undefined ? undefined : sender.deadlineMs - MARGIN_MS;
+  if (
+    sender !== undefined &&
+    leftMs !== undefined &&
+    upstream.timeoutMs !== undefined &&
+    upstream.timeoutMs > leftMs
+  ) {
+    warnings.push(
+      `the upstream ${upstream.name} may take ${upstream.timeoutMs / 1000}s, but ${sender.name} leaves ${leftMs / 1000}s; the sender gets 504 before that`,
+    );
+  }
+  if (certificate === 'none' && route.rateLimits.some((limit) => limit.key.by === 'certificate')) {
+    warnings.push(
+      'rate_limit by certificate with certificate: none counts all senders together; write by: address',
+    );
+  }
+  for (const [index, { version, key }] of signature?.keys.entries() ?? []) {
+    if (version === 'v1' && EXAMPLE_SECRETS.has(`whsec_${key.export().toString('base64')}`))
+      warnings.push(known(`signature.secrets[${index}]`));
+  }
+  return warnings;
+}
+
+function ofCredential(credential: Credential, index: number): string[] {
+  const where = `authorization[${index}]`;
+  if (credential.kind === 'bearer') return ofSecret(where, credential.token);
+  return ofSecret(where, credential.kind === 'basic' ? credential.password : credential.value);
+}
+
+function ofSecret(where: string, secret: string): string[] {
+  if (EXAMPLE_SECRETS.has(secret)) return [known(where)];
+  if (secret.length >= SHORT_SECRET) return [];
+  return [
+    `${where}: the secret has ${secret.length} characters and can be guessed; use at least ${SHORT_SECRET}, drawn at random`,
+  ];
+}
+
+function known(where: string): string {
+  return `${where}: the secret is the one in .env.example and known to everybody; use one of your own`;
+}
+
+/** One secret on two routes lets whoever has seen an event of one send it to the other. */
+function ofSharedSecrets(routes: readonly RouteSettings[], labelOf: (index: number) => string): string[] {
+  const users = new Map<string, Set<number>>();
+  for (const [index, route] of routes.entries()) {
+    for (const { version, key } of route.signature?.keys ?? []) {
+      const bytes = version === 'v1' ? key.export() : key.export({ format: 'der', type: 'spki' });
+      const id = bytes.toString('base64');
+      users.set(id, (users.get(id) ?? new Set()).add(index));
+    }
+  }
+  const shared = [...users.values()].filter((set) => set.size > 1).map((set) => [...set].map(labelOf));
+  const sentences = shared.map(([first, ...others]) => {
+    const rest = others.length > 5 ? `${others.length} other routes` : others.join(', ');
+    return `${first}: shares a signature secret with ${rest}, so an event for one passes on the other too; give each its own`;
+  });
+  return [...new Set(sentences)];
+}

@@ -1,0 +1,179 @@
+import type { KeyObject } from 'node:crypto';
+
+/** What the configuration says, read once, completely: durations in milliseconds, sizes in bytes, files loaded. */
+export interface Settings {
+  /** Absolute path of the configuration file. */
+  readonly file: string;
+  readonly listen: { readonly address: string; readonly port: number };
+  readonly admin: AdminSettings | false;
+  readonly tls: TlsSettings;
+  readonly limits: Limits;
+  readonly state: { readonly driver: 'memory' } | { readonly driver: 'sqlite'; readonly path: string };
+  readonly log: LogSettings;
+  readonly upstreams: ReadonlyMap<string, UpstreamSettings>;
+  readonly routes: readonly RouteSettings[];
+}
+
+export interface AdminSettings {
+  readonly address: string;
+  readonly port: number;
+  readonly token: string | undefined;
+}
+
+export interface LogSettings {
+  readonly level: LogLevel;
+  /** `stdout` or an absolute path. */
+  readonly destination: string;
+}
+
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
+
+export interface TlsSettings {
+  readonly certificate: Buffer;
+  readonly privateKey: Buffer;
+  /** PEM texts of the certificate authorities, one certificate each; never empty. */
+  readonly clientCa: readonly string[];
+  readonly clientCertificate: 'required' | 'optional';
+  readonly minVersion: 'TLSv1.2' | 'TLSv1.3';
+}
+
+/** Sizes in bytes, times in milliseconds. */
+export interface Limits {
+  readonly body: number;
+  readonly bufferedBodies: number;
+  readonly connections: number;
+  readonly handshakeTimeout: number;
+  readonly headerTimeout: number;
+  readonly bodyTimeout: number;
+  readonly idleTimeout: number;
+  readonly drainDelay: number;
+  readonly drainTimeout: number;
+}
+
+export interface UpstreamSettings {
+  readonly name: string;
+  readonly targets: readonly Target[];
+  /** `undefined`: the sender's deadline less 2 s, or 30 s without one. */
+  readonly timeoutMs: number | undefined;
+  readonly connectTimeoutMs: number;
+  readonly lateMs: number;
+  readonly connections: number;
+  readonly tls:
+    | {
+        readonly ca: Buffer | undefined;
+        readonly certificate: Buffer | undefined;
+        readonly privateKey: Buffer | undefined;
+      }
+    | undefined;
+  /** Flat, names in lower case. */
+  readonly headers: readonly string[];
+}
+
+/** One place an upstream listens at. */
+export interface Target {
+  /** As written in the configuration, for the log. */
+  readonly name: string;
+  /** `http://host:port` or `https://host:port`. */
+  readonly origin: string;
+  readonly socketPath: string | undefined;
+}
+
+export type Credential =
+  | { readonly kind: 'bearer'; readonly token: string }
+  | { readonly kind: 'basic'; readonly username: string; readonly password: string }
+  | { readonly kind: 'header'; readonly name: string; readonly value: string };
+
+export type RateKey =
+  | { readonly by: 'route' | 'address' | 'certificate' }
+  | { readonly by: 'header'; readonly name: string };
+
+export interface RateLimit {
+  readonly count: number;
+  readonly perMs: number;
+  readonly burst: number;
+  readonly key: RateKey;
+}
+
+/** A signature secret, decoded; `v1` is HMAC-SHA256, `v1a` Ed25519. */
+export interface SignatureKey {
+  readonly version: 'v1' | 'v1a';
+  readonly key: KeyObject;
+}
+
+/** `any` opens; otherwise addresses and CIDRs in their canonical spelling. */
+export type AddressList = 'any' | readonly string[];
+
+export interface CertificateRule {
+  /** Typed: `DNS:a.example.com`, `URI:…`, `email:…`, `CN:…`. */
+  readonly names: readonly string[] | undefined;
+  readonly fingerprints: readonly string[] | undefined;
+  readonly publicKeys: readonly string[] | undefined;
+}
+
+export interface RouteSettings {
+  readonly name: string;
+  /** Exact, or ending in `/*`. */
+  readonly path: string;
+  /** Lower case, without a port. */
+  readonly host: string | undefined;
+  /** Sorted by name; names in lower case. */
+  readonly headers: readonly { readonly name: string; readonly value: string }[];
+  /** `undefined`: any but CONNECT and TRACE. */
+  readonly methods: readonly string[] | undefined;
+  readonly sender: SenderProfile | undefined;
+  readonly addresses: AddressList;
+  /** `none`: a client certificate is not asked for. */
+  readonly certificate: CertificateRule | 'none';
+  readonly authorization: readonly Credential[];
+  readonly signature:
+    | {
+        readonly scheme: SignatureScheme;
+        readonly family: HeaderFamily;
+        readonly keys: readonly SignatureKey[];
+        readonly toleranceMs: number;
+      }
+    | undefined;
+  readonly rateLimits: readonly RateLimit[];
+  readonly bodyLimit: number;
+  readonly upstream: UpstreamSettings;
+  readonly upstreamPath: string | undefined;
+  readonly rememberMs: number;
+  readonly passCredentials: boolean;
+  readonly clientCertificateHeader: boolean;
+  readonly webhookDelivery: 'strip' | 'pass';
+}
+
+export type SignatureScheme = 'standard-webhooks';
+
+/** The prefix of the three signature headers: `webhook-id` or `svix-id`. */
+export type HeaderFamily = 'webhook' | 'svix';
+
+/** What is known of a kind of sender: data, one file each in `config/senders`. */
+export interface SenderProfile {
+  readonly name: string;
+  readonly title: string;
+  readonly documentation: string;
+  readonly addresses: readonly string[] | undefined;
+  readonly methods: readonly string[];
+  /** Whether this sender can present a client certificate. */
+  readonly clientCertificate: boolean;
+  readonly signature: { readonly scheme: SignatureScheme; readonly family: HeaderFamily } | undefined;
+  /** How long the sender waits for an answer. */
+  readonly deadlineMs: number | undefined;
+  readonly retries: {
+    /** The statuses after which the sender tries again. */
+    readonly statuses: 'not-2xx' | readonly number[];
+    /** The pauses between attempts. */
+    readonly scheduleMs: readonly number[];
+  };
+  readonly redirects: 'failed' | 'followed';
+  /** Statuses on which the sender switches the endpoint off. */
+  readonly disabledBy: readonly number[];
+  /** Where things stand in the message: paths of keys, the first that is there counts. */
+  readonly event: {
+    readonly type: readonly (readonly string[])[];
+    readonly tags: readonly (readonly string[])[];
+  };
+  /** The header that names the sender's client, in lower case. */
+  readonly clientHeader: string | undefined;
+}

@@ -1,0 +1,164 @@
+import { addressSet } from './addresses.ts';
+import { checksFor } from './check/index.ts';
+import { openUpstream, type Upstream } from './deliver/upstream.ts';
+import { fieldCount } from './fields.ts';
+import { createGateway, type Gateway, type Route } from './gateway.ts';
+import { upstreamFields } from './headers.ts';
+import type { Log } from './record/log.ts';
+import type { Metrics } from './record/metrics.ts';
+import { responderFor } from './respond.ts';
+import { choosingHeaders, findRoute, routeTable } from './route/table.ts';
+import type { RouteSettings, SenderProfile, Settings } from './settings.ts';
+import { memoryStore } from './store/memory.ts';
+import { sqliteStore } from './store/sqlite.ts';
+import type { AddressValue, Head, Refusal, Store } from './types.ts';
+
+export interface Built {
+  readonly gateway: Gateway;
+  /** Whether any route would let a peer with this address in; others are closed before TLS. */
+  readonly admits: (address: AddressValue) => boolean;
+  readonly close: () => Promise<void>;
+}
+
+export interface Recorders {
+  readonly log: Log;
+  readonly metrics: Metrics;
+}
+
+/** What a sender's deadline leaves for the way back to it. */
+const MARGIN_MS = 1000;
+/** What the upstream's time leaves for reading, checking and answering. */
+const UPSTREAM_MARGIN_MS = 2000;
+const TIMEOUT_WITHOUT_DEADLINE_MS = 30_000;
+/** Larger bodies are not parsed for the sake of one word in the log. */
+const PARSED_BYTES = 64 * 1024;
+const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS'];
+
+/**
+ * Opens the state that the settings name.
+ * @throws Error where it cannot be opened, NewerStateError where a later version wrote it
+ */
+export function openStore(settings: Settings): Store {
+  return settings.state.driver === 'memory' ? memoryStore() : sqliteStore(settings.state.path);
+}
+
+/** Builds the gateway from its settings: the only place that knows every part. */
+export function buildGateway(settings: Settings, store: Store, { log, metrics }: Recorders): Built {
+  const upstreams = new Map(
+    [...settings.upstreams.values()].map((upstream) => [upstream, openUpstream(upstream)]),
+  );
+  const compiled = settings.routes.map((route) => ({
+    path: route.path,
+    host: route.host,
+    headers: route.headers,
+    route: compile(route, upstreams.get(route.upstream) as Upstream),
+  }));
+  const table = routeTable(compiled);
+  const choosing = choosingHeaders(settings.routes);
+  const gateway = createGateway({
+    store,
+    match: (head) => refuseRepeated(head, choosing) ?? findRoute(table, head)?.route ?? NOT_FOUND,
+    record: (entry) => {
+      const totalMs = performance.now() - entry.startedMs;
+      log.request(entry, totalMs);
+      metrics.request(entry, totalMs);
+    },
+    refusedConnection: ({ reason, detail }, address) => {
+      log.logger.info({ peer: { address }, reason, detail }, 'connection refused');
+      metrics.refusedConnection(reason);
+    },
+    failed: ({ id, route }, error) => log.logger.error({ id, route, err: error }, 'gateway error'),
+    late: ({ id, route, messageId }, settlement) => {
+      log.logger.info(
+        { id, route, message_id: messageId, upstream_status: settlement.status, reason: settlement.reason },
+        'late answer',
+      );
+    },
+    unkeptClaim: ({ id, route, messageId }, error) => {
+      metrics.unkeptClaim();
+      log.logger.error({ id, route, message_id: messageId, err: error }, 'claim not kept');
+    },
+  });
+  return {
+    gateway,
+    admits: admission(settings.routes),
+    close: async () => {
+      await Promise.all([...upstreams.values()].map((upstream) => upstream.close()));
+    },
+  };
+}
+
+const NOT_FOUND: Refusal = Object.freeze({ reason: 'route.not_found' });
+
+function compile(route: RouteSettings, upstream: Upstream): Route {
+  const deadlineMs = route.sender?.deadlineMs;
+  return {
+    name: route.name,
+    sender: route.sender?.name,
+    methods: new Set(route.methods ?? METHODS),
+    checks: checksFor(route),
+    bodyLimit: route.bodyLimit,
+    eventType: eventTypeReader(route.sender),
+    upstream,
+    upstreamTarget: targetMapper(route),
+    upstreamFields: upstreamFields(route),
+    deadlineMs:
+      deadlineMs === undefined ? Number.POSITIVE_INFINITY : Math.max(deadlineMs - MARGIN_MS, deadlineMs / 2),
+    timeoutMs:
+      upstream.settings.timeoutMs ??
+      (deadlineMs === undefined
+        ? TIMEOUT_WITHOUT_DEADLINE_MS
+        : Math.max(deadlineMs - UPSTREAM_MARGIN_MS, deadlineMs / 2)),
+    rememberMs: route.rememberMs,
+    responder: responderFor(route.sender, route.webhookDelivery === 'pass'),
+  };
+}
+
+/** The upstream's path: the request's own, a fixed one, or what follows a prefix below another. The query stays. */
+function targetMapper({ path, upstreamPath }: RouteSettings): (head: Head) => string {
+  if (upstreamPath === undefined) return (head) => head.path + head.query;
+  if (!path.endsWith('/*')) return (head) => upstreamPath + head.query;
+  const base = upstreamPath.endsWith('/') ? upstreamPath : `${upstreamPath}/`;
+  return (head) => base + head.path.slice(path.length - 1) + head.query;
+}
+
+/** A header that chooses the route must not say two things: whoever reads the other value is on another route. */
+function refuseRepeated(head: Head, choosing: ReadonlySet<string>): Refusal | undefined {
+  for (const name of choosing) {
+    if (fieldCount(head.headers, name) > 1)
+      return { reason: 'request.malformed', detail: `${name} repeated` };
+  }
+  return undefined;
+}
+
+function admission(routes: readonly RouteSettings[]): (address: AddressValue) => boolean {
+  const entries: string[] = [];
+  for (const { addresses } of routes) {
+    if (addresses === 'any') return () => true;
+    entries.push(...addresses);
+  }
+  return addressSet(entries);
+}
+
+function eventTypeReader(sender: SenderProfile | undefined): (body: Buffer) => string | undefined {
+  const paths = sender?.event.type ?? [];
+  if (paths.length === 0) return () => undefined;
+  return (body) => {
+    if (body.length === 0 || body.length > PARSED_BYTES) return undefined;
+    try {
+      const message: unknown = JSON.parse(body.toString());
+      const found = paths
+        .map((path) => path.reduce(member, message))
+        .find((value) => typeof value === 'string');
+      return typeof found === 'string' ? found.slice(0, 128) : undefined;
+    } catch {
+      return undefined;
+    }
+  };
+}
+
+function member(value: unknown, key: string): unknown {
+  return typeof value === 'object' && value !== null && Object.hasOwn(value, key)
+    ? (value as Record<string, unknown>)[key]
+    : undefined;
+}

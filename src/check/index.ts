@@ -1,0 +1,35 @@
+import type { RouteSettings } from '../settings.ts';
+import type { Check, Head, Message } from '../types.ts';
+import { addressCheck } from './address.ts';
+import { authorizationCheck } from './authorization.ts';
+import { certificateCheck } from './certificate.ts';
+import { rateCheck } from './rate.ts';
+import { signatureCheck } from './signature.ts';
+
+/** A route's checks; the order of each list is the order in which they run, cheapest and most telling first. */
+export interface Checks {
+  readonly head: readonly Check<Head>[];
+  readonly message: readonly Check<Message>[];
+}
+
+/** What a route does not configure is not in its lists: nothing is decided per request that is known at load. */
+export function checksFor(route: RouteSettings): Checks {
+  const { addresses, certificate, authorization, signature } = route;
+  const byAddress = route.rateLimits.filter(({ key }) => key.by === 'address').map(rateCheck);
+  const otherRates = route.rateLimits.filter(({ key }) => key.by !== 'address').map(rateCheck);
+  // Where only the signature proves who sends, a stranger must not be able to use up the limit of those who can sign.
+  const ratesLast = signature !== undefined && certificate === 'none' && authorization.length === 0;
+  return {
+    head: [
+      ...(addresses === 'any' ? [] : [addressCheck(addresses)]),
+      ...(certificate === 'none' ? [] : [certificateCheck(certificate)]),
+      ...byAddress,
+      authorizationCheck(authorization),
+      ...(ratesLast ? [] : otherRates),
+    ],
+    message: [
+      ...(signature === undefined ? [] : [signatureCheck(signature)]),
+      ...(ratesLast ? otherRates : []),
+    ],
+  };
+}

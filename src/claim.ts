@@ -1,0 +1,70 @@
+import { hash } from 'node:crypto';
+import type { Refusal, Settlement, Store } from './types.ts';
+
+/** The right to deliver one event, and the duty to say what became of it. */
+export interface Claim {
+  /** Returns once a success is written down; rejects where it could not be. A failure frees the event at once. */
+  settle(settlement: Settlement): Promise<void>;
+}
+
+export type Claimed =
+  | { readonly claim: Claim }
+  /** A copy of an event that was delivered before. */
+  | { readonly duplicate: true }
+  /** A copy of an event that was in flight, with what became of that one. */
+  | { readonly copyOf: Settlement }
+  | Refusal;
+
+export interface ClaimOptions {
+  readonly route: string;
+  readonly messageId: string;
+  readonly leaseMs: number;
+  readonly rememberMs: number;
+  /** How long a copy of an event in flight may wait for its outcome. */
+  readonly waitMs: number;
+}
+
+/** Claims an event for delivery, or finds out that it is not this request's to deliver. Waits only for a copy in flight. */
+export function claimEvent(store: Store, options: ClaimOptions): Claimed | Promise<Claimed> {
+  const key = keyOf(options.route, options.messageId);
+  try {
+    const answer = store.claim(key, options.leaseMs);
+    if (answer.state === 'kept') return { duplicate: true };
+    if (answer.state === 'in flight') return outcomeWithin(answer.settled, options.waitMs);
+    return {
+      claim: { settle: (settlement) => settle(store, key, answer.token, settlement, options.rememberMs) },
+    };
+  } catch (error) {
+    return { reason: 'state.unavailable', detail: (error as Error).message };
+  }
+}
+
+/** Whether an upstream's answer means that the event was delivered: its status line decides. */
+export function isSuccess({ status }: { status?: number }): boolean {
+  return status !== undefined && status >= 200 && status < 300;
+}
+
+async function settle(
+  store: Store,
+  key: string,
+  token: number,
+  settlement: Settlement,
+  rememberMs: number,
+): Promise<void> {
+  if (settlement.reason === undefined && isSuccess(settlement))
+    await store.keep(key, token, settlement, rememberMs);
+  else store.release(key, token, settlement);
+}
+
+async function outcomeWithin(settled: Promise<Settlement>, waitMs: number): Promise<Claimed> {
+  const timeout = Promise.withResolvers<Refusal>();
+  const timer = setTimeout(() => timeout.resolve({ reason: 'claim.in_flight' }), Math.max(waitMs, 0));
+  const result = await Promise.race([settled.then((copyOf) => ({ copyOf })), timeout.promise]);
+  clearTimeout(timer);
+  return result;
+}
+
+/** One sender fans an id out to several endpoints: each route remembers its own. */
+function keyOf(route: string, messageId: string): string {
+  return hash('sha256', `${route}\n${messageId}`, 'base64url').slice(0, 22);
+}

@@ -1,0 +1,224 @@
+import type { Dispatcher } from 'undici';
+import type { Fields } from '../fields.ts';
+import type { Reason } from '../reasons.ts';
+import type { BodySink, BodyStream, Refusal, Settlement, UpstreamAnswer } from '../types.ts';
+import type { Connections } from './upstream.ts';
+
+/** Answers up to this size are held whole and go out in one write; larger ones flow with back-pressure. */
+const HELD_BYTES = 64 * 1024;
+/** A flowing answer whose upstream says nothing for this long is given up. */
+const STALL_MS = 30_000;
+
+export interface Outgoing {
+  readonly method: string;
+  readonly path: string;
+  readonly headers: Fields;
+  readonly body: Buffer;
+  /** How long the answer may take from now. */
+  readonly timeoutMs: number;
+  /** How long the exchange runs on after `timeoutMs`; 0: it ends there. */
+  readonly lateMs: number;
+  /** Whether the sender will see the body of an answer with this status. */
+  readonly wantsBody: (status: number) => boolean;
+  /** Called once, when it is known what became of the delivery. */
+  readonly settled: (settlement: Settlement) => void;
+}
+
+export interface Exchange {
+  /** The answer, or the fault that the sender is told. Never rejects. */
+  readonly answer: Promise<UpstreamAnswer | Refusal>;
+  /** Ends the wait for the answer; the exchange itself ends too, unless it may run on. */
+  giveUp(refusal: Refusal): void;
+}
+
+/**
+ * Sends one request, once. The answer is waited for `timeoutMs`; after that the sender is told `upstream.timeout`, and
+ * an exchange that may run on is watched for its status line, so that a slow success is not delivered again.
+ */
+export function forward({ pool }: Connections, outgoing: Outgoing): Exchange {
+  const answer = Promise.withResolvers<UpstreamAnswer | Refusal>();
+  const handler = new ForwardHandler(outgoing, answer.resolve);
+  pool.dispatch(
+    {
+      method: outgoing.method as Dispatcher.HttpMethod,
+      path: outgoing.path,
+      headers: outgoing.headers as string[],
+      body: outgoing.body,
+      idempotent: false,
+      bodyTimeout: STALL_MS,
+    },
+    handler,
+  );
+  return { answer: answer.promise, giveUp: (refusal) => handler.giveUp(refusal) };
+}
+
+type Phase = 'waiting' | 'holding' | 'flowing' | 'discarding' | 'done';
+
+class ForwardHandler implements Dispatcher.DispatchHandler, BodyStream {
+  readonly #outgoing: Outgoing;
+  readonly #resolve: (answer: UpstreamAnswer | Refusal) => void;
+  #phase: Phase = 'waiting';
+  #controller: Dispatcher.DispatchController | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #answered = false;
+  #settled = false;
+  #status = 0;
+  #headers: Fields = [];
+  #held: Buffer[] = [];
+  #heldBytes = 0;
+  #sink: BodySink | undefined;
+  #failed = false;
+
+  constructor(outgoing: Outgoing, resolve: (answer: UpstreamAnswer | Refusal) => void) {
+    this.#outgoing = outgoing;
+    this.#resolve = resolve;
+    this.#timer = setTimeout(
+      () => this.giveUp({ reason: 'upstream.timeout' }),
+      Math.max(outgoing.timeoutMs, 0),
+    );
+  }
+
+  giveUp(refusal: Refusal): void {
+    if (this.#answered) return;
+    this.#answer(refusal);
+    const begun = this.#controller !== undefined;
+    if (!begun || this.#settled || this.#outgoing.lateMs === 0) {
+      // Nothing of a request that still waits for its turn has been sent, so nothing can come of it later.
+      this.#settle(refusal);
+      this.#end();
+    } else {
+      this.#timer = setTimeout(() => this.#end(), this.#outgoing.lateMs);
+    }
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    if (this.#phase === 'done') controller.abort(new Error('given up before it was sent'));
+    else this.#controller = controller;
+  }
+
+  onResponseStart(
+    _controller: Dispatcher.DispatchController,
+    status: number,
+    headers: Record<string, unknown>,
+  ): void {
+    if (status < 200) return;
+    this.#settle({ status });
+    this.#status = status;
+    this.#headers = flatten(headers);
+    if (this.#answered) {
+      this.#phase = 'discarding';
+    } else if (!this.#outgoing.wantsBody(status)) {
+      this.#answer({ status, headers: this.#headers, body: undefined });
+      this.#phase = 'discarding';
+    } else {
+      this.#phase = 'holding';
+    }
+  }
+
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (this.#phase === 'flowing' && this.#sink !== undefined) {
+      if (!this.#sink.write(chunk)) controller.pause();
+      return;
+    }
+    this.#heldBytes += chunk.length;
+    if (this.#phase === 'discarding') {
+      if (this.#heldBytes > HELD_BYTES) this.#end();
+      return;
+    }
+    this.#held.push(chunk);
+    if (this.#heldBytes > HELD_BYTES && this.#phase === 'holding') {
+      controller.pause();
+      this.#phase = 'flowing';
+      this.#answer({ status: this.#status, headers: this.#headers, body: this });
+    }
+  }
+
+  onResponseEnd(): void {
+    if (this.#phase === 'flowing') this.#sink?.end();
+    else if (this.#phase === 'holding') {
+      const body = this.#held.length === 1 ? this.#held[0] : Buffer.concat(this.#held);
+      this.#answer({ status: this.#status, headers: this.#headers, body });
+    }
+    this.#done();
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController | null, error: Error): void {
+    const flowing = this.#phase === 'flowing';
+    const fault = faultOf(error, this.#controller !== undefined);
+    this.#answer(fault);
+    this.#settle(fault);
+    this.#done();
+    this.#failed = true;
+    if (flowing) this.#sink?.fail();
+  }
+
+  start(sink: BodySink): void {
+    this.#sink = sink;
+    if (this.#failed) {
+      sink.fail();
+      return;
+    }
+    for (const chunk of this.#held) sink.write(chunk);
+    this.#held = [];
+    this.resume();
+  }
+
+  resume(): void {
+    this.#controller?.resume();
+  }
+
+  cancel(): void {
+    this.#end();
+  }
+
+  /** Cuts the exchange off, and with it the connection it runs on. */
+  #end(): void {
+    const { aborted } = this.#controller ?? { aborted: true };
+    this.#done();
+    if (!aborted) this.#controller?.abort(new Error('given up'));
+    this.#settle({ reason: 'upstream.timeout', detail: 'no answer within the time an exchange may run on' });
+  }
+
+  #answer(answer: UpstreamAnswer | Refusal): void {
+    if (this.#answered) return;
+    this.#answered = true;
+    clearTimeout(this.#timer);
+    this.#resolve(answer);
+  }
+
+  #settle(settlement: Settlement): void {
+    if (this.#settled) return;
+    this.#settled = true;
+    this.#outgoing.settled(settlement);
+  }
+
+  #done(): void {
+    this.#phase = 'done';
+    clearTimeout(this.#timer);
+  }
+}
+
+function flatten(headers: Record<string, unknown>): Fields {
+  const fields: string[] = [];
+  for (const name in headers) {
+    const value = headers[name];
+    if (typeof value === 'string') fields.push(name, value);
+    else if (Array.isArray(value)) for (const one of value) fields.push(name, String(one));
+  }
+  return fields;
+}
+
+/** A request that never began failed to connect; of one that began the upstream may have seen any part. */
+function faultOf(error: Error & { code?: string }, begun: boolean): Refusal {
+  const detail = `${error.code ?? error.name}: ${error.message}`;
+  return { reason: begun ? reasonOf(error.code ?? '', error.message) : 'upstream.unreachable', detail };
+}
+
+function reasonOf(code: string, message: string): Reason {
+  if (code === 'UND_ERR_BODY_TIMEOUT') return 'upstream.timeout';
+  // undici's words for a 100 or 101 that nobody asked for.
+  const unasked = code === 'UND_ERR_SOCKET' && /^bad (response|upgrade)$/.test(message);
+  const invalid =
+    code.startsWith('HPE_') || /^UND_ERR_(HEADERS_OVERFLOW|RES_CONTENT_LENGTH_MISMATCH)$/.test(code);
+  return unasked || invalid ? 'upstream.invalid' : 'upstream.reset';
+}

@@ -1,0 +1,257 @@
+import { randomUUID } from 'node:crypto';
+import type { Checks } from './check/index.ts';
+import { type Claim, claimEvent, isSuccess } from './claim.ts';
+import { type Exchange, forward } from './deliver/forward.ts';
+import type { Upstream } from './deliver/upstream.ts';
+import { type Entry, newEntry } from './record/entry.ts';
+import { acknowledge, type Responder, responderFor } from './respond.ts';
+import type {
+  BodyStream,
+  Handler,
+  Head,
+  Message,
+  Refusal,
+  Reply,
+  Sender,
+  Settlement,
+  Store,
+} from './types.ts';
+
+/** One route, compiled: everything that can be decided before a request is decided here. */
+export interface Route {
+  readonly name: string;
+  readonly sender: string | undefined;
+  readonly methods: ReadonlySet<string>;
+  readonly checks: Checks;
+  readonly bodyLimit: number;
+  readonly eventType: (body: Buffer) => string | undefined;
+  readonly upstream: Upstream;
+  readonly upstreamTarget: (head: Head) => string;
+  readonly upstreamFields: (head: Head) => string[];
+  /** From the head's first byte to the answer; infinite without a sender. */
+  readonly deadlineMs: number;
+  readonly timeoutMs: number;
+  readonly rememberMs: number;
+  readonly responder: Responder;
+}
+
+export interface Parts {
+  readonly match: (head: Head) => Route | Refusal;
+  readonly store: Store;
+  readonly record: (entry: Entry) => void;
+  readonly refusedConnection: Handler['refuseConnection'];
+  readonly failed: (entry: Entry, error: unknown) => void;
+  /** What became of an exchange after its sender had been answered without it. */
+  readonly late: (entry: Entry, settlement: Settlement) => void;
+  readonly unkeptClaim: (entry: Entry, error: unknown) => void;
+}
+
+export interface Gateway extends Handler {
+  /** How many requests are under way. */
+  inFlight(): number;
+  /** Answers those that still wait for an upstream: the process is about to end. */
+  giveUpAll(): void;
+}
+
+/** After the lease of an exchange that never ended, a copy may be delivered. */
+const LEASE_SPARE_MS = 5000;
+const ANYONE = responderFor(undefined, false);
+const DRAINING: Refusal = Object.freeze({ reason: 'gateway.draining' });
+
+/** The whole life of a request, in order. */
+export function createGateway(parts: Parts): Gateway {
+  const exchanges = new Set<Exchange>();
+  let inFlight = 0;
+
+  async function handle(head: Head, sender: Sender): Promise<Reply | undefined> {
+    inFlight += 1;
+    const entry = newEntry(head);
+    try {
+      return finish(entry, await answer(head, sender, entry));
+    } catch (error) {
+      // A 500 would lose an alert for good: a fault of ours is one that may pass.
+      sender.releaseBody();
+      parts.failed(entry, error);
+      return finish(entry, refuse(ANYONE, entry, { reason: 'gateway.error' }));
+    } finally {
+      inFlight -= 1;
+    }
+  }
+
+  async function answer(head: Head, sender: Sender, entry: Entry): Promise<Reply | undefined> {
+    const route = parts.match(head);
+    if ('reason' in route) return refuse(ANYONE, entry, route);
+    entry.route = route.name;
+    entry.sender = route.sender;
+    if (!route.methods.has(head.method)) {
+      const headers = ['allow', [...route.methods].join(', ')];
+      return refuse(route.responder, entry, { reason: 'route.method_not_allowed', headers });
+    }
+    for (const check of route.checks.head) {
+      const verdict = check.examine(head);
+      if (verdict.reason !== undefined) return refuse(route.responder, entry, verdict);
+    }
+    const startedMs = performance.now();
+    const reading = sender.readBody(route.bodyLimit, head.startedMs + route.deadlineMs);
+    const body = reading instanceof Promise ? await reading : reading;
+    entry.bodyMs = performance.now() - startedMs;
+    if (!Buffer.isBuffer(body)) return refuse(route.responder, entry, body);
+    entry.bytes = body.length;
+    const message: Message = { ...head, body };
+    for (const check of route.checks.message) {
+      const verdict = check.examine(message);
+      if (verdict.reason !== undefined) {
+        sender.releaseBody();
+        return refuse(route.responder, entry, verdict);
+      }
+      entry.secret = verdict.secret ?? entry.secret;
+      entry.messageId = verdict.messageId ?? entry.messageId;
+    }
+    entry.eventType = route.eventType(body);
+    if (entry.messageId === undefined) return deliver(route, message, sender, entry, undefined);
+    return deliverOnce(route, message, sender, entry, entry.messageId);
+  }
+
+  /** Only the first copy of a signed event is delivered. */
+  async function deliverOnce(
+    route: Route,
+    message: Message,
+    sender: Sender,
+    entry: Entry,
+    messageId: string,
+  ): Promise<Reply | undefined> {
+    const claiming = claimEvent(parts.store, {
+      route: route.name,
+      messageId,
+      leaseMs: route.timeoutMs + route.upstream.settings.lateMs + LEASE_SPARE_MS,
+      rememberMs: route.rememberMs,
+      waitMs: timeLeft(route, message),
+    });
+    const claimed = claiming instanceof Promise ? await claiming : claiming;
+    if ('claim' in claimed) return deliver(route, message, sender, entry, claimed.claim);
+    sender.releaseBody();
+    if ('duplicate' in claimed) {
+      entry.outcome = 'duplicate';
+      return acknowledge(200, message.id);
+    }
+    if (!('copyOf' in claimed)) return refuse(route.responder, entry, claimed);
+    const { copyOf } = claimed;
+    if (copyOf.reason !== undefined) return refuse(route.responder, entry, copyOf);
+    if (isSuccess(copyOf)) {
+      entry.outcome = 'duplicate';
+      return acknowledge(copyOf.status, message.id);
+    }
+    return pass(route, message, entry, { status: copyOf.status, headers: [], body: undefined });
+  }
+
+  async function deliver(
+    route: Route,
+    message: Message,
+    sender: Sender,
+    entry: Entry,
+    claim: Claim | undefined,
+  ): Promise<Reply | undefined> {
+    const connections = route.upstream.next();
+    const startedMs = performance.now();
+    let kept: Promise<void> | undefined;
+    let answered = false;
+    const exchange = forward(connections, {
+      method: message.method,
+      path: route.upstreamTarget(message),
+      headers: route.upstreamFields(message),
+      body: message.body,
+      timeoutMs: timeLeft(route, message),
+      lateMs: claim === undefined ? 0 : route.upstream.settings.lateMs,
+      wantsBody: route.responder.passesBody,
+      settled: (settlement) => {
+        sender.releaseBody();
+        kept = claim?.settle(settlement).catch((error) => parts.unkeptClaim(entry, error));
+        if (answered) parts.late(entry, settlement);
+      },
+    });
+    exchanges.add(exchange);
+    // A claimed event is delivered to its end; any other delivery ends with the sender that asked for it.
+    if (claim === undefined) sender.onGone = () => exchange.giveUp(GONE);
+    const outcome = await exchange.answer;
+    answered = true;
+    exchanges.delete(exchange);
+    entry.upstream = connections.target.name;
+    entry.upstreamMs = performance.now() - startedMs;
+    // The sender hears of a success only when a copy of the event would be known for one.
+    await kept;
+    if ('reason' in outcome) return refuse(route.responder, entry, outcome);
+    entry.upstreamStatus = outcome.status;
+    return pass(route, message, entry, outcome);
+  }
+
+  function finish(entry: Entry, reply: Reply | undefined): Reply | undefined {
+    entry.status = reply?.status;
+    if (reply === undefined || reply.body === undefined || Buffer.isBuffer(reply.body)) {
+      parts.record(entry);
+      return reply;
+    }
+    return { ...reply, body: recordedAtItsEnd(reply.body, entry) };
+  }
+
+  function recordedAtItsEnd(stream: BodyStream, entry: Entry): BodyStream {
+    return {
+      start: (sink) =>
+        stream.start({
+          write: (chunk) => sink.write(chunk),
+          end: () => {
+            parts.record(entry);
+            sink.end();
+          },
+          fail: () => {
+            parts.record(Object.assign(entry, { outcome: 'failed', reason: 'upstream.reset' }));
+            sink.fail();
+          },
+        }),
+      resume: () => stream.resume(),
+      cancel: () => {
+        parts.record(Object.assign(entry, { detail: 'the sender left before the end of the answer' }));
+        stream.cancel();
+      },
+    };
+  }
+
+  return {
+    handle,
+    refuseUnread: (refusal, unread) => {
+      const entry = newEntry({ id: randomUUID(), ...unread });
+      return finish(entry, refuse(ANYONE, entry, refusal));
+    },
+    refuseConnection: parts.refusedConnection,
+    inFlight: () => inFlight,
+    giveUpAll: () => {
+      for (const exchange of exchanges) exchange.giveUp(DRAINING);
+    },
+  };
+}
+
+const GONE: Refusal = Object.freeze({
+  reason: 'body.incomplete',
+  detail: 'the sender left before the answer',
+});
+
+function refuse(responder: Responder, entry: Entry, refusal: Refusal): Reply | undefined {
+  const reply = responder.refuse(refusal, entry.id);
+  entry.outcome = FAULTS.test(refusal.reason) ? 'failed' : 'refused';
+  entry.reason = refusal.reason;
+  entry.detail = refusal.detail;
+  return reply.status === 0 ? undefined : reply;
+}
+
+/** A refusal is our "no" to a sender; a fault is what went wrong on our side or behind us. */
+const FAULTS = /^(?:upstream|gateway|state|claim)\.|^body\.incomplete$/;
+
+function pass(route: Route, head: Head, entry: Entry, answer: Parameters<Responder['pass']>[0]): Reply {
+  const { reply, reason } = route.responder.pass(answer, head.method, head.id);
+  entry.outcome = reason === undefined ? 'delivered' : 'failed';
+  entry.reason = reason;
+  return reply;
+}
+
+function timeLeft(route: Route, head: Head): number {
+  return Math.min(route.timeoutMs, head.startedMs + route.deadlineMs - performance.now());
+}

@@ -1,0 +1,121 @@
+import { type Fields, fieldValue } from './fields.ts';
+import type { HeaderFamily, RouteSettings } from './settings.ts';
+import type { Head } from './types.ts';
+
+/** RFC 9110 section 7.6.1, and the fields whose meaning ends at this connection. */
+const HOP_BY_HOP = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-connection',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+]);
+
+/** Never from a sender: hop-by-hop, rewritten by the upstream client, or vouched for by the gateway alone. */
+const REMOVED = new Set([
+  ...HOP_BY_HOP,
+  'host',
+  'content-length',
+  'expect',
+  'forwarded',
+  'x-real-ip',
+  'x-request-id',
+  'traceparent',
+  'tracestate',
+]);
+
+/** Everything below these names is the gateway's word or nobody's. */
+const REMOVED_PREFIXES = ['x-forwarded-', 'client-cert', 'x-client-', 'x-postern-'];
+
+/** Builds the fields an upstream gets; compiled once per route. */
+export function upstreamFields(route: RouteSettings): (head: Head) => string[] {
+  const consumed = new Set<string>();
+  if (!route.passCredentials) {
+    for (const credential of route.authorization) {
+      consumed.add(credential.kind === 'header' ? credential.name : 'authorization');
+    }
+  }
+  const family = route.signature?.family;
+  const configured = new Set(route.upstream.headers.filter((_, place) => place % 2 === 0));
+  const fixed = [...route.upstream.headers, 'x-forwarded-proto', 'https', 'x-postern-route', route.name];
+  if (route.sender !== undefined) fixed.push('x-postern-sender', route.sender.name);
+  return (head) => {
+    const fields: string[] = [];
+    const otherFamily = family === undefined ? undefined : familyToDrop(head.headers, family);
+    for (let i = 0; i < head.headers.length; i += 2) {
+      const name = head.headers[i] as string;
+      if (isRemoved(name) || consumed.has(name) || configured.has(name)) continue;
+      if (otherFamily !== undefined && SIGNATURE_FIELDS[otherFamily].has(name)) continue;
+      fields.push(name, head.headers[i + 1] as string);
+    }
+    fields.push(...fixed);
+    fields.push('x-forwarded-for', head.peer.address, 'x-forwarded-host', head.authority);
+    fields.push('x-request-id', head.id, 'traceparent', traceparent(head.id));
+    if (route.clientCertificateHeader) fields.push(...clientCertificate(head));
+    return fields;
+  };
+}
+
+/** Fields of an upstream's answer that end at the gateway; `webhook-delivery` would steer a Svix sender. */
+export function answerFields(fields: Fields, passDelivery: boolean, keepLength: boolean): string[] {
+  const kept: string[] = [];
+  const nominated = nominatedBy(fields);
+  for (let i = 0; i < fields.length; i += 2) {
+    const name = fields[i] as string;
+    if (HOP_BY_HOP.has(name) || name === 'x-request-id' || nominated?.has(name)) continue;
+    if (name === 'webhook-delivery' && !passDelivery) continue;
+    if (name === 'content-length' && !keepLength) continue;
+    kept.push(name, fields[i + 1] as string);
+  }
+  return kept;
+}
+
+function isRemoved(name: string): boolean {
+  return REMOVED.has(name) || REMOVED_PREFIXES.some((prefix) => name.startsWith(prefix));
+}
+
+/** What an upstream's own Connection field names is hop-by-hop too (RFC 9110 section 7.6.1). */
+function nominatedBy(fields: Fields): Set<string> | undefined {
+  let names: Set<string> | undefined;
+  for (let i = 0; i < fields.length; i += 2) {
+    if (fields[i] !== 'connection') continue;
+    names ??= new Set();
+    for (const name of (fields[i + 1] as string).split(',')) names.add(name.trim().toLowerCase());
+  }
+  return names;
+}
+
+const SIGNATURE_FIELDS: Record<HeaderFamily, ReadonlySet<string>> = {
+  webhook: new Set(['webhook-id', 'webhook-timestamp', 'webhook-signature']),
+  svix: new Set(['svix-id', 'svix-timestamp', 'svix-signature']),
+};
+
+/** Both families were verified to be identical; the upstream gets the one its route is configured for. */
+function familyToDrop(fields: Fields, family: HeaderFamily): HeaderFamily | undefined {
+  if (fieldValue(fields, `${family}-id`) === undefined) return undefined;
+  return family === 'webhook' ? 'svix' : 'webhook';
+}
+
+/** W3C Trace Context: a trace of our own, since a sender's could be anything; the request id is the trace id. */
+function traceparent(id: string): string {
+  const trace = id.replaceAll('-', '');
+  return `00-${trace}-${trace.slice(16)}-01`;
+}
+
+/** RFC 9440 sections 2.2 and 2.3: the leaf, and what stands between it and the root. */
+function clientCertificate({ peer }: Head): string[] {
+  if (peer.certificate === undefined) return [];
+  const { der, chain } = peer.certificate;
+  const fields = ['client-cert', byteSequence(der)];
+  if (chain.length > 0) fields.push('client-cert-chain', chain.map(byteSequence).join(', '));
+  return fields;
+}
+
+/** RFC 8941 section 3.3.5. */
+function byteSequence(bytes: Buffer): string {
+  return `:${bytes.toString('base64')}:`;
+}

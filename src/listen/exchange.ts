@@ -1,0 +1,155 @@
+import { type BodyBudget, BodyBuffer } from '../body.ts';
+import type { Refusal, Reply, Sender } from '../types.ts';
+import { ChunkedFraming, type Framing, LengthFraming } from './framing.ts';
+import type { ParsedHead } from './head.ts';
+
+/** What an exchange needs of the connection it runs on. */
+export interface Line {
+  /** The bytes that have arrived and nobody has used; using some of them leaves the rest. */
+  take(use: (bytes: Buffer) => number): void;
+  /** Tells the client to go on (RFC 9110 section 10.1.1). */
+  sendContinue(): void;
+  /** `timeout` is called at that monotonic time. */
+  due(atMs: number, timeout: () => void): void;
+  /** Reading goes on: more bytes are wanted. */
+  wanted(): void;
+  readonly budget: BodyBudget;
+  readonly bodyTimeoutMs: number;
+}
+
+/** The most of an unwanted body that is read for the sake of keeping its connection. */
+const MOST_DROPPED_BYTES = 64 * 1024;
+
+const EMPTY = Buffer.alloc(0);
+const TOO_LARGE: Refusal = Object.freeze({ reason: 'body.too_large' });
+const OVERLOADED: Refusal = Object.freeze({
+  reason: 'gateway.overloaded',
+  detail: 'too many bodies at once',
+});
+const TIMEOUT: Refusal = Object.freeze({ reason: 'body.timeout' });
+const INCOMPLETE: Refusal = Object.freeze({ reason: 'body.incomplete' });
+const MALFORMED: Refusal = Object.freeze({ reason: 'request.malformed', detail: 'chunked body' });
+
+interface Reading {
+  buffer: BodyBuffer;
+  limitBytes: number;
+  resolve: (body: Buffer | Refusal) => void;
+}
+
+/** One request and its answer on a connection: reads the body, or what must be read of one that nobody wants. */
+export class Exchange implements Sender {
+  onGone: (() => void) | undefined = undefined;
+  readonly head: ParsedHead;
+  readonly #line: Line;
+  readonly #framing: Framing;
+  readonly #headEndMs = performance.now();
+  #reading: Reading | undefined;
+  #release: (() => void) | undefined;
+  #begun = false;
+  #broken = false;
+  #droppedBytes = 0;
+
+  constructor(head: ParsedHead, line: Line) {
+    this.head = head;
+    this.#line = line;
+    this.#framing =
+      head.contentLength === undefined ? new ChunkedFraming() : new LengthFraming(head.contentLength);
+  }
+
+  get isReading(): boolean {
+    return this.#reading !== undefined;
+  }
+
+  /** The body has been read to its end: what follows is the next request. */
+  get bodyDone(): boolean {
+    return this.#framing.done;
+  }
+
+  /**
+   * Whether the rest of the body may be read and dropped, so that the connection can be kept. Not after a framing
+   * error, and not where the client waits for leave to send: it might send, or not.
+   */
+  get mayDrop(): boolean {
+    const waits = this.head.expectsContinue && !this.#begun;
+    return !this.#broken && !waits && (this.#framing.remaining ?? 0) <= MOST_DROPPED_BYTES;
+  }
+
+  readBody(limitBytes: number, byMs: number): Buffer | Refusal | Promise<Buffer | Refusal> {
+    const length = this.head.contentLength;
+    if (length === 0) return EMPTY;
+    if (length !== undefined && length > limitBytes) return TOO_LARGE;
+    const { promise, resolve } = Promise.withResolvers<Buffer | Refusal>();
+    let early: Buffer | Refusal | undefined;
+    const buffer = new BodyBuffer(this.#line.budget, length ?? limitBytes);
+    this.#release = () => buffer.release();
+    this.#reading = {
+      buffer,
+      limitBytes,
+      resolve: (body) => {
+        early = body;
+        resolve(body);
+      },
+    };
+    this.#line.take((bytes) => this.push(bytes));
+    if (early !== undefined) return early;
+    if (this.head.expectsContinue && !this.#begun) this.#line.sendContinue();
+    this.#begun = true;
+    this.#line.due(Math.min(this.#headEndMs + this.#line.bodyTimeoutMs, byMs), () => this.#stop(TIMEOUT));
+    this.#line.wanted();
+    return promise;
+  }
+
+  releaseBody(): void {
+    this.#release?.();
+    this.#release = undefined;
+  }
+
+  /** Bytes for the body that is being read. Returns how many were used. */
+  push(bytes: Buffer): number {
+    const reading = this.#reading;
+    if (reading === undefined) return 0;
+    this.#begun ||= bytes.length > 0;
+    let refusal: Refusal | undefined;
+    const used = this.#framing.push(bytes, (content) => {
+      if (reading.buffer.length + content.length > reading.limitBytes) refusal = TOO_LARGE;
+      else if (!reading.buffer.append(content)) refusal = OVERLOADED;
+      return refusal === undefined;
+    });
+    if (used < 0) this.#broken = true;
+    if (used < 0) this.#stop(MALFORMED);
+    else if (refusal !== undefined) this.#stop(refusal);
+    else if (this.#framing.done) this.#settle(reading.buffer.take());
+    return used < 0 ? bytes.length : used;
+  }
+
+  /** Bytes of a body that nobody wants. Returns how many were used; -1: too many, or malformed. */
+  drop(bytes: Buffer): number {
+    const used = this.#framing.push(bytes, () => true);
+    this.#droppedBytes += used;
+    return this.#droppedBytes > MOST_DROPPED_BYTES ? -1 : used;
+  }
+
+  /** The sender is gone: nothing more will come, and nobody reads the answer. */
+  gone(): void {
+    this.#stop(INCOMPLETE);
+    this.onGone?.();
+    this.onGone = undefined;
+  }
+
+  /** A stream that nobody will read is cancelled. */
+  discard(reply: Reply | undefined): void {
+    if (reply?.body !== undefined && !Buffer.isBuffer(reply.body)) reply.body.cancel();
+  }
+
+  #stop(refusal: Refusal): void {
+    if (this.#reading === undefined) return;
+    this.releaseBody();
+    this.#settle(refusal);
+  }
+
+  #settle(body: Buffer | Refusal): void {
+    this.#line.due(Number.POSITIVE_INFINITY, () => undefined);
+    this.#reading?.resolve(body);
+    this.#reading = undefined;
+  }
+}

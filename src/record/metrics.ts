@@ -1,0 +1,97 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from '@prometheus-io/client';
+import type { Entry } from './entry.ts';
+
+/** Seconds; the finest steps around what a fast upstream takes, the last ones around senders' deadlines. */
+const BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30];
+
+/** Values that are read when somebody asks. */
+export interface Gauges {
+  connections: () => number;
+  requests: () => number;
+  bufferedBytes: () => number;
+  ready: () => boolean;
+}
+
+export interface Metrics {
+  request(entry: Entry, totalMs: number): void;
+  refusedConnection(reason: string): void;
+  /** A claim that could not be kept after its event was delivered. */
+  unkeptClaim(): void;
+  watch(gauges: Gauges): void;
+  /** The exposition text and its media type. */
+  text(): Promise<{ body: string; type: string }>;
+}
+
+interface Child {
+  count: { inc(): void };
+  seconds: { observe(seconds: number): void };
+}
+
+export function openMetrics(): Metrics {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  const registers = [registry];
+  const requests = new Counter({
+    name: 'postern_requests_total',
+    help: 'Requests by what became of them.',
+    labelNames: ['route', 'outcome', 'reason', 'status'],
+    registers,
+  });
+  const seconds = new Histogram({
+    name: 'postern_request_seconds',
+    help: 'From the first byte of the head to the answer.',
+    labelNames: ['route', 'outcome'],
+    buckets: BUCKETS,
+    registers,
+  });
+  const connections = new Counter({
+    name: 'postern_refused_connections_total',
+    help: 'Connections closed before or in the TLS handshake.',
+    labelNames: ['reason'],
+    registers,
+  });
+  const unkept = new Counter({
+    name: 'postern_unkept_claims_total',
+    help: 'Delivered events that could not be remembered: a copy of one of them would be delivered again.',
+    registers,
+  });
+  // Resolving labels costs more than counting; the same few combinations come again and again.
+  const children = new Map<string, Child>();
+  return {
+    request: (entry, totalMs) => {
+      const key = `${entry.route}\n${entry.outcome}\n${entry.reason}\n${entry.status}`;
+      let child = children.get(key);
+      if (child === undefined) {
+        const route = entry.route ?? '';
+        const { outcome } = entry;
+        const labels = { route, outcome, reason: entry.reason ?? '', status: entry.status ?? 0 };
+        child = { count: requests.labels(labels), seconds: seconds.labels({ route, outcome }) };
+        children.set(key, child);
+      }
+      child.count.inc();
+      child.seconds.observe(totalMs / 1000);
+    },
+    refusedConnection: (reason) => connections.inc({ reason }),
+    unkeptClaim: () => unkept.inc(),
+    watch: (gauges) => {
+      gauge(registers, 'postern_connections', 'Open connections of senders.', gauges.connections);
+      gauge(registers, 'postern_requests_in_flight', 'Requests under way.', gauges.requests);
+      gauge(registers, 'postern_buffered_body_bytes', 'Memory held by bodies.', gauges.bufferedBytes);
+      gauge(registers, 'postern_ready', '1: takes traffic; 0: draining, or its state is out of reach.', () =>
+        gauges.ready() ? 1 : 0,
+      );
+    },
+    text: async () => ({ body: await registry.metrics(), type: registry.contentType }),
+  };
+}
+
+function gauge(registers: Registry[], name: string, help: string, read: () => number): void {
+  new Gauge({
+    name,
+    help,
+    registers,
+    collect() {
+      this.set(read());
+    },
+  });
+}

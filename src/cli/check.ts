@@ -1,0 +1,28 @@
+import { Command } from 'commander';
+import { loadConfig } from '../config/load.ts';
+import { configError } from './exit.ts';
+import { configOption } from './options.ts';
+
+/** `postern check`: says all that is wrong with a configuration, and what is legal but unwise. */
+export function checkCommand(): Command {
+  return new Command('check')
+    .description('read the configuration as `start` would; exit 78 and every mistake if it is wrong')
+    .addOption(configOption())
+    .option('--json', 'print {"routes", "warnings"} as JSON')
+    .addHelpText('after', '\nExample:\n  postern check --config config/postern.yaml')
+    .action(async ({ config, json }: { config: string; json?: true }) => {
+      const { settings, warnings } = await configError(() => loadConfig(config));
+      if (json) {
+        console.log(JSON.stringify({ routes: settings.routes.length, warnings }));
+        return;
+      }
+      for (const warning of warnings) console.log(`warning: ${warning}`);
+      console.log(
+        `${config}: good, ${count(settings.routes.length, 'route')}, ${count(warnings.length, 'warning')}`,
+      );
+    });
+}
+
+function count(number: number, noun: string): string {
+  return `${number} ${noun}${number === 1 ? '' : 's'}`;
+}

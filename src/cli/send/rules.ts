@@ -1,0 +1,69 @@
+import type { SenderProfile } from '../../settings.ts';
+
+/** What one attempt came to: an answer's status and the fields a sender reads, or why there was no answer. */
+export interface Outcome {
+  readonly status?: number;
+  /** In words; where there was no answer. */
+  readonly error?: string;
+  readonly retryAfter?: string | undefined;
+  /** The answer's `webhook-delivery` field. */
+  readonly delivery?: string | undefined;
+  readonly requestId?: string | undefined;
+  /** How many redirects were followed. */
+  readonly redirects?: number;
+}
+
+/** What the sender does after an attempt. */
+export type Next =
+  | { readonly kind: 'accepted' }
+  | { readonly kind: 'retry'; readonly pauseMs: number }
+  | { readonly kind: 'give-up'; readonly why: string };
+
+/**
+ * What a sender of this kind does next.
+ * @param attempt which attempt this was, from 1
+ * @param nowMs wall clock, for a Retry-After that is a date
+ */
+export function decideNext(profile: SenderProfile, outcome: Outcome, attempt: number, nowMs: number): Next {
+  const { status } = outcome;
+  if (status !== undefined && status >= 200 && status < 300) return { kind: 'accepted' };
+  const why = reasonToStop(profile, outcome);
+  if (why !== undefined) return { kind: 'give-up', why };
+  const stepMs = profile.retries.scheduleMs[attempt - 1];
+  if (stepMs === undefined) return { kind: 'give-up', why: 'attempts used up' };
+  return { kind: 'retry', pauseMs: pauseFor(profile, stepMs, readRetryAfter(outcome.retryAfter, nowMs)) };
+}
+
+function reasonToStop(profile: SenderProfile, { status, delivery }: Outcome): string | undefined {
+  if (status === undefined) return undefined;
+  if (profile.disabledBy.includes(status)) return `${status} switches the endpoint off at ${profile.name}`;
+  // https://docs.svix.com/receiving/delivery-control: only senders of signed messages know this field.
+  if (profile.signature && delivery === 'abort-message')
+    return 'the answer says webhook-delivery: abort-message';
+  if (profile.signature && delivery === 'disable')
+    return 'the answer switches the endpoint off (webhook-delivery)';
+  const { statuses } = profile.retries;
+  if (statuses !== 'not-2xx' && !statuses.includes(status))
+    return `${status} is not retried by ${profile.name}`;
+  return undefined;
+}
+
+/**
+ * A sender that retries everything (Svix and its kin) lets Retry-After stretch a step to at most twice its length,
+ * never shorten it; one that retries listed statuses lets it take the step's place, up to its longest pause.
+ */
+function pauseFor(profile: SenderProfile, stepMs: number, askedMs: number | undefined): number {
+  if (askedMs === undefined) return stepMs;
+  if (profile.retries.statuses === 'not-2xx') return Math.min(Math.max(askedMs, stepMs), 2 * stepMs);
+  return Math.min(askedMs, Math.max(...profile.retries.scheduleMs));
+}
+
+const HTTP_DATE = /^[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT$/;
+
+/** Milliseconds that a Retry-After asks for, in either form (RFC 9110, section 10.2.3); `undefined`: none readable. */
+export function readRetryAfter(value: string | undefined, nowMs: number): number | undefined {
+  if (value === undefined) return undefined;
+  if (/^\d{1,9}$/.test(value)) return Number(value) * 1000;
+  const dateMs = HTTP_DATE.test(value) ? Date.parse(value) : Number.NaN;
+  return Number.isNaN(dateMs) ? undefined : Math.max(0, dateMs - nowMs);
+}

@@ -1,0 +1,149 @@
+import { Command } from 'commander';
+import { type AdminServer, openAdmin } from '../admin/server.ts';
+import { BodyBudget } from '../body.ts';
+import { type Built, buildGateway, openStore } from '../build.ts';
+import { loadConfig } from '../config/load.ts';
+import { type Listener, listen } from '../listen/server.ts';
+import { type Log, openLog } from '../record/log.ts';
+import { openMetrics } from '../record/metrics.ts';
+import type { Settings } from '../settings.ts';
+import { NewerStateError } from '../store/sqlite.ts';
+import type { Store } from '../types.ts';
+import { CliError, configError } from './exit.ts';
+import { configOption } from './options.ts';
+
+/** `postern start`: runs the gateway until it is told to stop. */
+export function startCommand(): Command {
+  return new Command('start')
+    .description(
+      'run the gateway; SIGTERM or SIGINT ends it after its last answer, SIGHUP opens the log file again',
+    )
+    .addOption(configOption())
+    .addHelpText('after', '\nExample:\n  postern start --config config/postern.yaml')
+    .action(async ({ config }: { config: string }) => {
+      const { settings, warnings } = await configError(() => loadConfig(config));
+      await run(settings, warnings);
+    });
+}
+
+interface Running {
+  settings: Settings;
+  log: Log;
+  store: Store;
+  built: Built;
+  listener: Listener;
+  admin: AdminServer | undefined;
+}
+
+async function run(settings: Settings, warnings: readonly string[]): Promise<void> {
+  const log = openLogFile(settings);
+  const metrics = openMetrics();
+  const store = openState(settings);
+  const budget = new BodyBudget(settings.limits.bufferedBodies);
+  const built = buildGateway(settings, store, { log, metrics });
+  const readiness = { draining: false };
+  const notReady = () => (readiness.draining ? 'draining' : store.problem());
+  const admin =
+    settings.admin === false
+      ? undefined
+      : await bind(openAdmin(settings.admin, { notReady, metrics: () => metrics.text() }));
+  const listener = await bind(
+    listen({
+      settings,
+      handler: built.gateway,
+      budget,
+      admits: built.admits,
+      failedHandshake: (address, code) => {
+        metrics.refusedConnection('handshake');
+        log.logger.debug({ peer: { address }, code }, 'handshake failed');
+      },
+    }),
+  );
+  metrics.watch({
+    connections: () => listener.connections(),
+    requests: () => built.gateway.inFlight(),
+    bufferedBytes: () => budget.usedBytes,
+    ready: () => notReady() === undefined,
+  });
+  for (const warning of warnings) log.logger.warn({ warning }, 'configuration');
+  log.logger.info(
+    {
+      address: listener.address,
+      port: listener.port,
+      admin: admin === undefined ? false : { address: admin.address, port: admin.port },
+      routes: settings.routes.length,
+      pid: process.pid,
+    },
+    'listening',
+  );
+  const signal = await stopSignal(log);
+  readiness.draining = true;
+  await drain({ settings, log, store, built, listener, admin }, signal);
+}
+
+/** Resolves with the first signal to stop; a second one ends the process at once. */
+function stopSignal(log: Log): Promise<NodeJS.Signals> {
+  process.on('SIGHUP', () => log.reopen());
+  return new Promise((resolve) => {
+    let stopping = false;
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+      process.on(signal, () => {
+        if (stopping) process.exit(1);
+        stopping = true;
+        resolve(signal);
+      });
+    }
+  });
+}
+
+/** What is left of the drain timeout for answering those whose upstream did not. */
+const LAST_ANSWERS_MS = 1000;
+
+async function drain(
+  { settings, log, store, built, listener, admin }: Running,
+  signal: string,
+): Promise<void> {
+  const { drainDelay, drainTimeout } = settings.limits;
+  log.logger.info({ signal, in_flight: built.gateway.inFlight() }, 'draining');
+  const patienceMs = Math.max(drainTimeout - LAST_ANSWERS_MS, drainTimeout / 2);
+  const giveUp = setTimeout(() => built.gateway.giveUpAll(), patienceMs);
+  const end = setTimeout(() => listener.destroy(), drainTimeout - Math.min(100, drainTimeout / 10));
+  if (drainDelay > 0) await new Promise((resolve) => setTimeout(resolve, Math.min(drainDelay, patienceMs)));
+  listener.drain();
+  await listener.closed;
+  clearTimeout(giveUp);
+  clearTimeout(end);
+  await built.close();
+  store.close();
+  admin?.close();
+  log.logger.info('stopped');
+  log.flush();
+}
+
+function openLogFile(settings: Settings): Log {
+  try {
+    return openLog(settings.log);
+  } catch (error) {
+    throw new CliError(`${settings.file}: log.destination: ${(error as Error).message}`, 78);
+  }
+}
+
+function openState(settings: Settings): Store {
+  try {
+    return openStore(settings);
+  } catch (error) {
+    const where = settings.state.driver === 'sqlite' ? `: ${settings.state.path}` : '';
+    throw new CliError(
+      `state${where}: ${(error as Error).message}`,
+      error instanceof NewerStateError ? 78 : 1,
+    );
+  }
+}
+
+async function bind<T>(opening: Promise<T>): Promise<T> {
+  try {
+    return await opening;
+  } catch (error) {
+    throw new CliError(`cannot listen: ${(error as Error).message}`);
+  }
+}

@@ -1,0 +1,51 @@
+#!/usr/bin/env node
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError } from 'commander';
+import { certsCommand } from './cli/certs.ts';
+import { checkCommand } from './cli/check.ts';
+import { demoCommand } from './cli/demo.ts';
+import { CliError } from './cli/exit.ts';
+import { routesCommand } from './cli/routes.ts';
+import { sendCommand } from './cli/send.ts';
+import { startCommand } from './cli/start.ts';
+
+const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+  version: string;
+};
+
+const program = new Command('postern')
+  .description('An mTLS-terminating reverse proxy for webhooks.')
+  .version(version)
+  .addHelpText('after', '\nExample:\n  postern certs && postern start --config config/postern.yaml')
+  .addHelpText('after', '\nExit codes: 0 good, 1 refused or failed, 2 wrong use, 78 bad configuration.');
+
+for (const command of [
+  startCommand(),
+  checkCommand(),
+  routesCommand(),
+  certsCommand(),
+  sendCommand(),
+  demoCommand(),
+]) {
+  program.addCommand(command);
+}
+// Subcommands made on their own do not inherit this; without it commander ends the process with its own code.
+for (const command of [program, ...program.commands])
+  command.exitOverride().showHelpAfterError('(--help shows how)');
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  process.exitCode = exitCodeOf(error);
+}
+
+function exitCodeOf(error: unknown): number {
+  // commander has printed its own message; its help and version are good ends.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+  if (error instanceof CliError) {
+    process.stderr.write(`${error.message}\n`);
+    return error.exitCode;
+  }
+  process.stderr.write(`postern: ${(error as Error).stack ?? String(error)}\n`);
+  return 1;
+}

@@ -93,5 +93,5 @@ function challengesFor(credentials: readonly Credential[]): readonly string[] {
     else schemes.add('ApiKey realm="postern"');
   }
   if (schemes.size === 0) schemes.add('Bearer');
-  return [...schemes].flatMap((scheme) => ['www-authenticate', scheme]);
+  return ['www-authenticate', [...schemes].join(', ')];
 }

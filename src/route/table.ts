@@ -40,7 +40,7 @@ export interface Request {
 /**
  * The highest-ranking route: host before no host, exact path before prefix, longer prefix before shorter, more
  * headers before fewer. A path that a tolerant server would read as one of a higher-ranking route (other case,
- * trailing slash or dot, `;parameters`, percent-encoded letters) finds nothing: it must not slip past a strict route
+ * trailing slash, dot or space, `;parameters`, percent-encoded letters) finds nothing: it must not slip past a strict route
  * into a laxer one.
  */
 export function findRoute<R>(table: RouteTable<R>, request: Request): R | undefined {
@@ -165,7 +165,7 @@ function canonical(path: string): string {
     .replace(/%([0-9a-f]{2})/gi, decodeUnreserved)
     .toLowerCase()
     .replace(/;[^/]*/g, '')
-    .replace(/[/.]+$/, '');
+    .replace(/(?:[/.]|%20)+$/, '');
 }
 
 /** RFC 3986 section 2.3: these mean the same encoded or not. */

@@ -37,6 +37,9 @@ const RETRY_AFTER_SECONDS: Partial<Record<Reason, number>> = {
 /** What an upstream may tell a sender that does not retry 4xx: these mean the event itself, not a passing state. */
 const FINAL_STATUSES: ReadonlySet<number> = new Set([400, 409, 410, 413, 415, 422]);
 
+/** The status of a reason that nobody can be told. */
+const NO_ANSWER = 0;
+
 /** Compiles the answers for a sender; without one an upstream's answer passes unchanged. */
 export function responderFor(sender: SenderProfile | undefined, passDelivery: boolean): Responder {
   const translate = sender === undefined ? plainly : translatorFor(sender);
@@ -92,7 +95,8 @@ function translatorFor({ retries, disabledBy }: SenderProfile): Translator {
   return {
     reason: (reason) => {
       const { status, retryHelps } = factsOf(reason);
-      return { status: retryHelps ? retryable(status) : harmless(status), reason };
+      const translated = retryHelps ? retryable(status) : harmless(status);
+      return { status: status === NO_ANSWER ? NO_ANSWER : translated, reason };
     },
     upstream: (status) => {
       if (status < 200 || status > 599) return { status: retryable(502), reason: 'upstream.invalid' };

@@ -168,6 +168,12 @@ describe('every reason of our own', () => {
     expect(Number(headers[headers.indexOf('retry-after') + 1])).toBeGreaterThan(0);
   });
 
+  test('a body that never came whole has no answer', () => {
+    const status = (sender: string) =>
+      responderFor(loadSender(sender, folder), false).refuse({ reason: 'body.incomplete' }, 'id').status;
+    expect([status('codat'), status('codat-alerts')]).toEqual([0, 0]);
+  });
+
   test('410 becomes 404 for a sender that would switch the endpoint off', () => {
     const answer = { status: 410, headers: [], body: undefined };
     const status = (sender: string) =>

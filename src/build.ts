@@ -1,7 +1,7 @@
 import { addressSet } from './addresses.ts';
 import { checksFor } from './check/index.ts';
 import { openUpstream, type Upstream } from './deliver/upstream.ts';
-import { fieldCount } from './fields.ts';
+import { fieldCount, fieldValue } from './fields.ts';
 import { createGateway, type Gateway, type Route } from './gateway.ts';
 import { upstreamFields } from './headers.ts';
 import type { Log } from './record/log.ts';
@@ -99,6 +99,7 @@ function compile(route: RouteSettings, upstream: Upstream): Route {
     checks: checksFor(route),
     bodyLimit: route.bodyLimit,
     eventType: eventTypeReader(route.sender),
+    clientOf: clientReader(route.sender?.clientHeader),
     upstream,
     upstreamTarget: targetMapper(route),
     upstreamFields: upstreamFields(route),
@@ -138,6 +139,10 @@ function admission(routes: readonly RouteSettings[]): (address: AddressValue) =>
     entries.push(...addresses);
   }
   return addressSet(entries);
+}
+
+function clientReader(header: string | undefined): (head: Head) => string {
+  return header === undefined ? () => '' : ({ headers }) => fieldValue(headers, header) ?? '';
 }
 
 function eventTypeReader(sender: SenderProfile | undefined): (body: Buffer) => string | undefined {

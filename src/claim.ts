@@ -17,6 +17,8 @@ export type Claimed =
 
 export interface ClaimOptions {
   readonly route: string;
+  /** Whose event it is, where one sender speaks for several clients. */
+  readonly client: string;
   readonly messageId: string;
   readonly leaseMs: number;
   readonly rememberMs: number;
@@ -26,7 +28,7 @@ export interface ClaimOptions {
 
 /** Claims an event for delivery, or finds out that it is not this request's to deliver. Waits only for a copy in flight. */
 export function claimEvent(store: Store, options: ClaimOptions): Claimed | Promise<Claimed> {
-  const key = keyOf(options.route, options.messageId);
+  const key = keyOf(options);
   try {
     const answer = store.claim(key, options.leaseMs);
     if (answer.state === 'kept') return { duplicate: true };
@@ -64,7 +66,7 @@ async function outcomeWithin(settled: Promise<Settlement>, waitMs: number): Prom
   return result;
 }
 
-/** One sender fans an id out to several endpoints: each route remembers its own. */
-function keyOf(route: string, messageId: string): string {
-  return hash('sha256', `${route}\n${messageId}`, 'base64url').slice(0, 22);
+/** One sender fans an id out to several endpoints, and one client must not swallow another's event. */
+function keyOf({ route, client, messageId }: ClaimOptions): string {
+  return hash('sha256', `${route}\n${client}\n${messageId}`, 'base64url').slice(0, 22);
 }

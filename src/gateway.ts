@@ -25,6 +25,8 @@ export interface Route {
   readonly checks: Checks;
   readonly bodyLimit: number;
   readonly eventType: (body: Buffer) => string | undefined;
+  /** Whose event it is, where one sender speaks for several clients. */
+  readonly clientOf: (head: Head) => string;
   readonly upstream: Upstream;
   readonly upstreamTarget: (head: Head) => string;
   readonly upstreamFields: (head: Head) => string[];
@@ -67,7 +69,9 @@ export function createGateway(parts: Parts): Gateway {
     inFlight += 1;
     const entry = newEntry(head);
     try {
-      return finish(entry, await answer(head, sender, entry));
+      const reply = await answer(head, sender, entry);
+      if (sender.isGone) entry.detail ??= LEFT;
+      return finish(entry, reply, sender.isGone);
     } catch (error) {
       // A 500 would lose an alert for good: a fault of ours is one that may pass.
       sender.releaseBody();
@@ -122,6 +126,7 @@ export function createGateway(parts: Parts): Gateway {
   ): Promise<Reply | undefined> {
     const claiming = claimEvent(parts.store, {
       route: route.name,
+      client: route.clientOf(message),
       messageId,
       leaseMs: route.timeoutMs + route.upstream.settings.lateMs + LEASE_SPARE_MS,
       rememberMs: route.rememberMs,
@@ -184,8 +189,8 @@ export function createGateway(parts: Parts): Gateway {
     return pass(route, message, entry, outcome);
   }
 
-  function finish(entry: Entry, reply: Reply | undefined): Reply | undefined {
-    entry.status = reply?.status;
+  function finish(entry: Entry, reply: Reply | undefined, isGone = false): Reply | undefined {
+    entry.status = isGone ? undefined : reply?.status;
     if (reply === undefined || reply.body === undefined || Buffer.isBuffer(reply.body)) {
       parts.record(entry);
       return reply;
@@ -229,10 +234,8 @@ export function createGateway(parts: Parts): Gateway {
   };
 }
 
-const GONE: Refusal = Object.freeze({
-  reason: 'body.incomplete',
-  detail: 'the sender left before the answer',
-});
+const LEFT = 'the sender left before the answer';
+const GONE: Refusal = Object.freeze({ reason: 'body.incomplete', detail: LEFT });
 
 function refuse(responder: Responder, entry: Entry, refusal: Refusal): Reply | undefined {
   const reply = responder.refuse(refusal, entry.id);

@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { type AdminServer, openAdmin } from '../admin/server.ts';
+import { type AdminFacts, type AdminServer, openAdmin } from '../admin/server.ts';
 import { BodyBudget } from '../body.ts';
 import { type Built, buildGateway, openStore } from '../build.ts';
 import { loadConfig } from '../config/load.ts';
@@ -29,10 +29,8 @@ export function startCommand(): Command {
 interface Running {
   settings: Settings;
   log: Log;
-  store: Store;
   built: Built;
   listener: Listener;
-  admin: AdminServer | undefined;
 }
 
 async function run(settings: Settings, warnings: readonly string[]): Promise<void> {
@@ -43,11 +41,7 @@ async function run(settings: Settings, warnings: readonly string[]): Promise<voi
   const built = buildGateway(settings, store, { log, metrics });
   const readiness = { draining: false };
   const notReady = () => (readiness.draining ? 'draining' : store.problem());
-  const admin =
-    settings.admin === false
-      ? undefined
-      : await bind(openAdmin(settings.admin, { notReady, metrics: () => metrics.text() }));
-  const listener = await bind(
+  const listener = await bind(() =>
     listen({
       settings,
       handler: built.gateway,
@@ -58,6 +52,16 @@ async function run(settings: Settings, warnings: readonly string[]): Promise<voi
         log.logger.debug({ peer: { address }, code }, 'handshake failed');
       },
     }),
+  ).catch(async (error) => {
+    await close({ log, store, built });
+    throw error;
+  });
+  const admin = await openAdminIfAny(settings, { notReady, metrics: () => metrics.text() }).catch(
+    async (error) => {
+      listener.drain();
+      await close({ log, store, built });
+      throw error;
+    },
   );
   metrics.watch({
     connections: () => listener.connections(),
@@ -78,7 +82,10 @@ async function run(settings: Settings, warnings: readonly string[]): Promise<voi
   );
   const signal = await stopSignal(log);
   readiness.draining = true;
-  await drain({ settings, log, store, built, listener, admin }, signal);
+  await drain({ settings, log, built, listener }, signal);
+  admin?.close();
+  log.logger.info('stopped');
+  await close({ log, store, built });
 }
 
 /** Resolves with the first signal to stop; a second one ends the process at once. */
@@ -99,10 +106,7 @@ function stopSignal(log: Log): Promise<NodeJS.Signals> {
 /** What is left of the drain timeout for answering those whose upstream did not. */
 const LAST_ANSWERS_MS = 1000;
 
-async function drain(
-  { settings, log, store, built, listener, admin }: Running,
-  signal: string,
-): Promise<void> {
+async function drain({ settings, log, built, listener }: Running, signal: string): Promise<void> {
   const { drainDelay, drainTimeout } = settings.limits;
   log.logger.info({ signal, in_flight: built.gateway.inFlight() }, 'draining');
   const patienceMs = Math.max(drainTimeout - LAST_ANSWERS_MS, drainTimeout / 2);
@@ -113,11 +117,16 @@ async function drain(
   await listener.closed;
   clearTimeout(giveUp);
   clearTimeout(end);
+}
+
+async function close({ log, store, built }: { log: Log; store: Store; built: Built }): Promise<void> {
   await built.close();
   store.close();
-  admin?.close();
-  log.logger.info('stopped');
   log.flush();
+}
+
+async function openAdminIfAny({ admin }: Settings, facts: AdminFacts): Promise<AdminServer | undefined> {
+  return admin === false ? undefined : bind(() => openAdmin(admin, facts));
 }
 
 function openLogFile(settings: Settings): Log {
@@ -140,9 +149,9 @@ function openState(settings: Settings): Store {
   }
 }
 
-async function bind<T>(opening: Promise<T>): Promise<T> {
+async function bind<T>(open: () => Promise<T>): Promise<T> {
   try {
-    return await opening;
+    return await open();
   } catch (error) {
     throw new CliError(`cannot listen: ${(error as Error).message}`);
   }

@@ -211,14 +211,14 @@ function flatten(headers: Record<string, unknown>): Fields {
 /** A request that never began failed to connect; of one that began the upstream may have seen any part. */
 function faultOf(error: Error & { code?: string }, begun: boolean): Refusal {
   const detail = `${error.code ?? error.name}: ${error.message}`;
-  return { reason: begun ? reasonOf(error.code ?? '', error.message) : 'upstream.unreachable', detail };
+  return { reason: begun ? reasonOf(error) : 'upstream.unreachable', detail };
 }
 
-function reasonOf(code: string, message: string): Reason {
+function reasonOf({ code = '', name, message }: Error & { code?: string }): Reason {
   if (code === 'UND_ERR_BODY_TIMEOUT') return 'upstream.timeout';
   // undici's words for a 100 or 101 that nobody asked for.
   const unasked = code === 'UND_ERR_SOCKET' && /^bad (response|upgrade)$/.test(message);
   const invalid =
-    code.startsWith('HPE_') || /^UND_ERR_(HEADERS_OVERFLOW|RES_CONTENT_LENGTH_MISMATCH)$/.test(code);
+    name === 'HTTPParserError' || /^UND_ERR_(HEADERS_OVERFLOW|RES_CONTENT_LENGTH_MISMATCH)$/.test(code);
   return unasked || invalid ? 'upstream.invalid' : 'upstream.reset';
 }

@@ -207,6 +207,8 @@ export class Connection implements Line {
     this.#socket.write(encodeHead(reply, framing, close), 'latin1');
     body.start({
       write: (chunk) => {
+        // An empty chunk would be the last one.
+        if (chunk.length === 0) return true;
         const flowing = this.#socket.write(framing === 'chunked' ? encodeChunk(chunk) : chunk);
         this.due(flowing ? NEVER : performance.now() + STALL_MS, () => this.destroy());
         return flowing;

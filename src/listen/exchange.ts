@@ -39,6 +39,7 @@ interface Reading {
 /** One request and its answer on a connection: reads the body, or what must be read of one that nobody wants. */
 export class Exchange implements Sender {
   onGone: (() => void) | undefined = undefined;
+  isGone = false;
   readonly head: ParsedHead;
   readonly #line: Line;
   readonly #framing: Framing;
@@ -131,6 +132,7 @@ export class Exchange implements Sender {
 
   /** The sender is gone: nothing more will come, and nobody reads the answer. */
   gone(): void {
+    this.isGone = true;
     this.#stop(INCOMPLETE);
     this.onGone?.();
     this.onGone = undefined;

@@ -51,6 +51,7 @@ export async function listen(options: ListenOptions): Promise<Listener> {
   const { settings, handler, budget, admits, failedHandshake } = options;
   const { limits } = settings;
   const connections = new Set<Connection>();
+  const sockets = new Set<Socket>();
   const addresses = new WeakMap<Socket, string>();
   const handshakes = createTlsServer(tlsOptions(settings.tls, limits.handshakeTimeout));
   let draining = false;
@@ -64,6 +65,8 @@ export async function listen(options: ListenOptions): Promise<Listener> {
       socket.destroy();
       return;
     }
+    // Only now: a handshake whose client has hung up would stay until its timeout.
+    socket.allowHalfOpen = true;
     const connection = new Connection(socket, { handler, peer, budget, limits });
     connections.add(connection);
     socket.on('close', () => connections.delete(connection));
@@ -74,6 +77,7 @@ export async function listen(options: ListenOptions): Promise<Listener> {
     const code = error.code ?? error.message;
     const missing = code === 'ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE';
     const rejected = socket.authorizationError as unknown;
+    socket.destroy();
     if (missing || rejected) {
       const detail = missing ? undefined : String(rejected);
       handler.refuseConnection({ reason: certificateReason(!missing, rejected), detail }, address);
@@ -82,7 +86,7 @@ export async function listen(options: ListenOptions): Promise<Listener> {
     }
   });
 
-  const server = createNetServer({ noDelay: true, allowHalfOpen: true }, (socket) => {
+  const server = createNetServer({ noDelay: true }, (socket) => {
     const address = withoutZoneAndMapping(socket.remoteAddress ?? '');
     const value = parseAddress(address);
     if (value === undefined) return socket.destroy();
@@ -91,6 +95,8 @@ export async function listen(options: ListenOptions): Promise<Listener> {
       return socket.destroy();
     }
     addresses.set(socket, address);
+    sockets.add(socket);
+    socket.on('close', () => sockets.delete(socket));
     handshakes.emit('connection', socket);
     return socket;
   });
@@ -119,6 +125,7 @@ export async function listen(options: ListenOptions): Promise<Listener> {
     closed: closed.promise,
     destroy: () => {
       for (const connection of connections) connection.destroy();
+      for (const socket of sockets) socket.destroy();
     },
   };
 }
@@ -139,9 +146,8 @@ function tlsOptions(tls: TlsSettings, handshakeTimeout: number): TlsOptions {
     // A second handshake inside a connection could change who the peer is.
     secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
     ALPNProtocols: ['http/1.1'],
-    allowHalfOpen: true,
     handshakeTimeout,
-  } as TlsOptions;
+  };
 }
 
 /** The address as it was when the connection was accepted: a socket that is gone has none. */

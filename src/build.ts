@@ -145,21 +145,47 @@ function clientReader(header: string | undefined): (head: Head) => string {
   return header === undefined ? () => '' : ({ headers }) => fieldValue(headers, header) ?? '';
 }
 
+/** The event's type, for the record only: nothing is decided by it. */
 function eventTypeReader(sender: SenderProfile | undefined): (body: Buffer) => string | undefined {
   const paths = sender?.event.type ?? [];
   if (paths.length === 0) return () => undefined;
+  const early = paths.flatMap(([key, ...rest]) =>
+    key === undefined || rest.length > 0 ? [] : [earlyMember(key)],
+  );
   return (body) => {
     if (body.length === 0 || body.length > PARSED_BYTES) return undefined;
-    try {
-      const message: unknown = JSON.parse(body.toString());
-      const found = paths
-        .map((path) => path.reduce(member, message))
-        .find((value) => typeof value === 'string');
-      return typeof found === 'string' ? found.slice(0, 128) : undefined;
-    } catch {
-      return undefined;
+    const start = body.toString('latin1', 0, EARLY_BYTES);
+    for (const pattern of early) {
+      const type = pattern.exec(start)?.[1];
+      if (type !== undefined) return type;
     }
+    return parsedType(body, paths);
   };
+}
+
+const EARLY_BYTES = 512;
+
+/**
+ * A text member of the outermost object with nothing nested before it: there most senders put the type, and finding
+ * it costs a tenth of parsing the message. No two parts can match the same character, so the cost is linear.
+ */
+function earlyMember(key: string): RegExp {
+  const member = String.raw`"[^"\\]*"\s*:\s*(?:"[^"\\]*"|[-+.\w]+)\s*,\s*`;
+  return new RegExp(
+    String.raw`^\s*\{\s*(?:${member})*?"${RegExp.escape(key)}"\s*:\s*"([ -!#-\[\]-~]{1,128})"`,
+  );
+}
+
+function parsedType(body: Buffer, paths: SenderProfile['event']['type']): string | undefined {
+  try {
+    const message: unknown = JSON.parse(body.toString());
+    const found = paths
+      .map((path) => path.reduce(member, message))
+      .find((value) => typeof value === 'string');
+    return typeof found === 'string' ? found.slice(0, 128) : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 function member(value: unknown, key: string): unknown {

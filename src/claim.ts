@@ -1,10 +1,9 @@
-import { hash } from 'node:crypto';
 import type { Refusal, Settlement, Store } from './types.ts';
 
 /** The right to deliver one event, and the duty to say what became of it. */
 export interface Claim {
-  /** Returns once a success is written down; rejects where it could not be. A failure frees the event at once. */
-  settle(settlement: Settlement): Promise<void>;
+  /** Resolves once a success is written down, rejects where it could not be; a failure frees the event at once. */
+  settle(settlement: Settlement): Promise<void> | undefined;
 }
 
 export type Claimed =
@@ -46,16 +45,18 @@ export function isSuccess({ status }: { status?: number }): boolean {
   return status !== undefined && status >= 200 && status < 300;
 }
 
-async function settle(
+function settle(
   store: Store,
   key: string,
   token: number,
   settlement: Settlement,
   rememberMs: number,
-): Promise<void> {
-  if (settlement.reason === undefined && isSuccess(settlement))
-    await store.keep(key, token, settlement, rememberMs);
-  else store.release(key, token, settlement);
+): Promise<void> | undefined {
+  if (settlement.reason === undefined && isSuccess(settlement)) {
+    return store.keep(key, token, settlement, rememberMs);
+  }
+  store.release(key, token, settlement);
+  return undefined;
 }
 
 async function outcomeWithin(settled: Promise<Settlement>, waitMs: number): Promise<Claimed> {
@@ -68,5 +69,5 @@ async function outcomeWithin(settled: Promise<Settlement>, waitMs: number): Prom
 
 /** One sender fans an id out to several endpoints, and one client must not swallow another's event. */
 function keyOf({ route, client, messageId }: ClaimOptions): string {
-  return hash('sha256', `${route}\n${client}\n${messageId}`, 'base64url').slice(0, 22);
+  return `${route}\n${client}\n${messageId}`;
 }

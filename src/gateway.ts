@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Checks } from './check/index.ts';
-import { type Claim, claimEvent, isSuccess } from './claim.ts';
-import { type Exchange, forward } from './deliver/forward.ts';
+import { type Claim, type Claimed, claimEvent, isSuccess } from './claim.ts';
+import { type Exchange, forward, type Outgoing } from './deliver/forward.ts';
 import type { Upstream } from './deliver/upstream.ts';
 import { type Entry, newEntry } from './record/entry.ts';
 import { acknowledge, type Responder, responderFor } from './respond.ts';
@@ -113,21 +113,10 @@ export function createGateway(parts: Parts): Gateway {
     }
     entry.eventType = route.eventType(body);
     if (entry.messageId === undefined) return deliver(route, message, sender, entry, undefined);
-    return deliverOnce(route, message, sender, entry, entry.messageId);
-  }
-
-  /** Only the first copy of a signed event is delivered. */
-  async function deliverOnce(
-    route: Route,
-    message: Message,
-    sender: Sender,
-    entry: Entry,
-    messageId: string,
-  ): Promise<Reply | undefined> {
     const claiming = claimEvent(parts.store, {
       route: route.name,
       client: route.clientOf(message),
-      messageId,
+      messageId: entry.messageId,
       leaseMs: route.timeoutMs + route.upstream.settings.lateMs + LEASE_SPARE_MS,
       rememberMs: route.rememberMs,
       waitMs: timeLeft(route, message),
@@ -135,18 +124,7 @@ export function createGateway(parts: Parts): Gateway {
     const claimed = claiming instanceof Promise ? await claiming : claiming;
     if ('claim' in claimed) return deliver(route, message, sender, entry, claimed.claim);
     sender.releaseBody();
-    if ('duplicate' in claimed) {
-      entry.outcome = 'duplicate';
-      return acknowledge(200, message.id);
-    }
-    if (!('copyOf' in claimed)) return refuse(route.responder, entry, claimed);
-    const { copyOf } = claimed;
-    if (copyOf.reason !== undefined) return refuse(route.responder, entry, copyOf);
-    if (isSuccess(copyOf)) {
-      entry.outcome = 'duplicate';
-      return acknowledge(copyOf.status, message.id);
-    }
-    return pass(route, message, entry, { status: copyOf.status, headers: [], body: undefined });
+    return answerCopy(route, message, entry, claimed);
   }
 
   async function deliver(
@@ -160,7 +138,7 @@ export function createGateway(parts: Parts): Gateway {
     const startedMs = performance.now();
     let kept: Promise<void> | undefined;
     let answered = false;
-    const exchange = forward(connections, {
+    const outgoing: Outgoing = {
       method: message.method,
       path: route.upstreamTarget(message),
       headers: route.upstreamFields(message),
@@ -170,10 +148,11 @@ export function createGateway(parts: Parts): Gateway {
       wantsBody: route.responder.passesBody,
       settled: (settlement) => {
         sender.releaseBody();
-        kept = claim?.settle(settlement).catch((error) => parts.unkeptClaim(entry, error));
+        kept = claim?.settle(settlement)?.catch((error) => parts.unkeptClaim(entry, error));
         if (answered) parts.late(entry, settlement);
       },
-    });
+    };
+    const exchange = forward(connections, outgoing);
     exchanges.add(exchange);
     // A claimed event is delivered to its end; any other delivery ends with the sender that asked for it.
     if (claim === undefined) sender.onGone = () => exchange.giveUp(GONE);
@@ -254,6 +233,25 @@ function pass(route: Route, head: Head, entry: Entry, answer: Parameters<Respond
   entry.reason = reason;
   return reply;
 }
+
+/** Only the first copy of a signed event is delivered; the others get what became of it. */
+function answerCopy(
+  route: Route,
+  head: Head,
+  entry: Entry,
+  claimed: Exclude<Claimed, { claim: Claim }>,
+): Reply | undefined {
+  if ('reason' in claimed) return refuse(route.responder, entry, claimed);
+  const settlement = 'copyOf' in claimed ? claimed.copyOf : DELIVERED;
+  if (settlement.reason !== undefined) return refuse(route.responder, entry, settlement);
+  if (isSuccess(settlement)) {
+    entry.outcome = 'duplicate';
+    return acknowledge(settlement.status, head.id);
+  }
+  return pass(route, head, entry, { status: settlement.status, headers: [], body: undefined });
+}
+
+const DELIVERED: Settlement = Object.freeze({ status: 200 });
 
 function timeLeft(route: Route, head: Head): number {
   return Math.min(route.timeoutMs, head.startedMs + route.deadlineMs - performance.now());

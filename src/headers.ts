@@ -102,8 +102,8 @@ function familyToDrop(fields: Fields, family: HeaderFamily): HeaderFamily | unde
 
 /** W3C Trace Context: a trace of our own, since a sender's could be anything; the request id is the trace id. */
 function traceparent(id: string): string {
-  const trace = id.replaceAll('-', '');
-  return `00-${trace}-${trace.slice(16)}-01`;
+  const parent = id.slice(19, 23) + id.slice(24);
+  return `00-${id.slice(0, 8)}${id.slice(9, 13)}${id.slice(14, 18)}${parent}-${parent}-01`;
 }
 
 /** RFC 9440 sections 2.2 and 2.3: the leaf, and what stands between it and the root. */

@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { digestOf, sameDigest } from '../compare.ts';
+import { isSecret, type Secret, secretOf } from '../compare.ts';
 import type { AdminSettings } from '../settings.ts';
 
 /** What the admin listener tells. */
@@ -25,9 +25,9 @@ export async function openAdmin(
   { address, port, token }: AdminSettings,
   facts: AdminFacts,
 ): Promise<AdminServer> {
-  const digest = token === undefined ? undefined : digestOf(`Bearer ${token}`);
+  const secret = token === undefined ? undefined : secretOf(`Bearer ${token}`);
   const server = createServer((request, response) => {
-    serve(request, response, digest, facts).catch(() => response.destroy());
+    serve(request, response, secret, facts).catch(() => response.destroy());
   });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
@@ -46,7 +46,7 @@ export async function openAdmin(
 async function serve(
   request: IncomingMessage,
   response: ServerResponse,
-  token: Buffer | undefined,
+  secret: Secret | undefined,
   facts: AdminFacts,
 ): Promise<void> {
   const path = (request.url ?? '').split('?', 1)[0];
@@ -57,8 +57,8 @@ async function serve(
     const reason = facts.notReady();
     return answer(response, reason === undefined ? 200 : 503, `${reason ?? 'ok'}\n`);
   }
-  const presented = digestOf(request.headers.authorization ?? '');
-  if (token !== undefined && !sameDigest(presented, token)) {
+  const presented = Buffer.from(request.headers.authorization ?? '', 'latin1');
+  if (secret !== undefined && !isSecret(secret, presented)) {
     return answer(response, 401, 'token required\n', { 'www-authenticate': 'Bearer' });
   }
   if (path !== '/metrics') return answer(response, 404, 'not found\n');

@@ -1,4 +1,4 @@
-import { digestOf, sameDigest } from '../compare.ts';
+import { isSecret, type Secret, secretOf } from '../compare.ts';
 import { type Fields, fieldCount, fieldValue } from '../fields.ts';
 import type { Credential } from '../settings.ts';
 import { type Check, type Head, PASS, type Refusal } from '../types.ts';
@@ -36,28 +36,28 @@ export function authorizationCheck(credentials: readonly Credential[]): Check<He
 }
 
 function compareWith(credential: Credential): Compare {
-  if (credential.kind === 'header') return compareField(credential.name, digestOf(credential.value));
+  if (credential.kind === 'header') return compareField(credential.name, secretOf(credential.value));
   const expected =
     credential.kind === 'bearer'
-      ? digestOf(credential.token)
-      : digestOf(`${credential.username}:${credential.password}`);
+      ? secretOf(credential.token)
+      : secretOf(`${credential.username}:${credential.password}`);
   const present = credential.kind === 'bearer' ? bearerToken : basicPair;
   return (fields) => {
     const value = fieldValue(fields, 'authorization');
     if (value === undefined) return 'missing';
     const presented = present(value);
     if (typeof presented === 'string') return presented;
-    return sameDigest(digestOf(presented), expected) ? 'right' : 'wrong';
+    return isSecret(expected, presented) ? 'right' : 'wrong';
   };
 }
 
-function compareField(name: string, expected: Buffer): Compare {
+function compareField(name: string, expected: Secret): Compare {
   return (fields) => {
     const count = fieldCount(fields, name);
     if (count > 1) return 'repeated';
     const value = fieldValue(fields, name);
     if (value === undefined) return 'missing';
-    return sameDigest(digestOf(Buffer.from(value, 'latin1')), expected) ? 'right' : 'wrong';
+    return isSecret(expected, Buffer.from(value, 'latin1')) ? 'right' : 'wrong';
   };
 }
 

@@ -79,7 +79,6 @@ export class Exchange implements Sender {
     const length = this.head.contentLength;
     if (length === 0) return EMPTY;
     if (length !== undefined && length > limitBytes) return TOO_LARGE;
-    const { promise, resolve } = Promise.withResolvers<Buffer | Refusal>();
     let early: Buffer | Refusal | undefined;
     const buffer = new BodyBuffer(this.#line.budget, length ?? limitBytes);
     this.#release = () => buffer.release();
@@ -88,11 +87,12 @@ export class Exchange implements Sender {
       limitBytes,
       resolve: (body) => {
         early = body;
-        resolve(body);
       },
     };
     this.#line.take((bytes) => this.push(bytes));
     if (early !== undefined) return early;
+    const { promise, resolve } = Promise.withResolvers<Buffer | Refusal>();
+    this.#reading.resolve = resolve;
     if (this.head.expectsContinue && !this.#begun) this.#line.sendContinue();
     this.#begun = true;
     this.#line.due(Math.min(this.#headEndMs + this.#line.bodyTimeoutMs, byMs), () => this.#stop(TIMEOUT));

@@ -74,17 +74,22 @@ function search<R>(
   { host, path, headers }: Request,
   anyHeaders = false,
 ): Found<R> | undefined {
-  for (const [table, hostRank] of [
-    [hosts.get(host), HOST_RANK],
-    [hosts.get(undefined), 0],
-  ] as const) {
-    if (table === undefined) continue;
-    const exact = choose(table.exact.get(path), headers, anyHeaders);
-    if (exact !== undefined) return { route: exact, rank: hostRank + EXACT_RANK };
-    for (const end of slashes(path, table.depth)) {
-      const route = choose(table.prefixes.get(path.slice(0, end)), headers, anyHeaders);
-      if (route !== undefined) return { route, rank: hostRank + end };
-    }
+  const request = { path, headers, anyHeaders };
+  const here = searchHost(hosts.get(host), HOST_RANK, request);
+  return here ?? searchHost(hosts.get(undefined), 0, request);
+}
+
+function searchHost<R>(
+  table: HostTable<R> | undefined,
+  hostRank: number,
+  { path, headers, anyHeaders }: { path: string; headers: Fields; anyHeaders: boolean },
+): Found<R> | undefined {
+  if (table === undefined) return undefined;
+  const exact = choose(table.exact.get(path), headers, anyHeaders);
+  if (exact !== undefined) return { route: exact, rank: hostRank + EXACT_RANK };
+  for (const end of slashes(path, table.depth)) {
+    const route = choose(table.prefixes.get(path.slice(0, end)), headers, anyHeaders);
+    if (route !== undefined) return { route, rank: hostRank + end };
   }
   return undefined;
 }
@@ -98,11 +103,10 @@ function slashes(path: string, most: number): number[] {
 }
 
 function choose<R>(choices: Choices<R> | undefined, headers: Fields, anyHeaders: boolean): R | undefined {
-  for (const { names, routes } of choices ?? []) {
-    const [first] = routes.values();
-    const route = anyHeaders
-      ? first
-      : routes.get(keyOf(names.map((name) => fieldValue(headers, name) ?? ABSENT)));
+  if (choices === undefined) return undefined;
+  for (const { names, routes } of choices) {
+    const key = anyHeaders ? undefined : keyOf(names.map((name) => fieldValue(headers, name) ?? ABSENT));
+    const route = key === undefined ? routes.values().next().value : routes.get(key);
     if (route !== undefined) return route;
   }
   return undefined;

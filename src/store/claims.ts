@@ -5,7 +5,7 @@ export interface KeptClaims {
   /** @throws Error where the claims cannot be read, or could not be written if this event were delivered now */
   has(key: string, nowMs: number): boolean;
   /** Resolves once the claim is written. */
-  add(key: string, untilMs: number): Promise<void>;
+  add(key: string, untilMs: number, nowMs: number): Promise<void>;
   problem(): string | undefined;
   close(): void;
 }
@@ -13,8 +13,11 @@ export interface KeptClaims {
 interface InFlight {
   token: number;
   untilMs: number;
-  settled: PromiseWithResolvers<Settlement>;
+  /** Made when the first copy waits for it. */
+  settled: PromiseWithResolvers<Settlement> | undefined;
 }
+
+const DONE = Promise.resolve();
 
 /**
  * Claims in flight live in this process: a crash frees them at once, and nobody waits for the dead. Kept claims are
@@ -24,11 +27,11 @@ export function claimStore(kept: KeptClaims): Store {
   const inFlight = new Map<string, InFlight>();
   let lastToken = 0;
 
-  function finish(key: string, token: number): InFlight | undefined {
+  function finish(key: string, token: number, settlement: Settlement): void {
     const claim = inFlight.get(key);
-    if (claim?.token !== token) return undefined;
+    if (claim?.token !== token) return;
     inFlight.delete(key);
-    return claim;
+    claim.settled?.resolve(settlement);
   }
 
   return {
@@ -36,26 +39,24 @@ export function claimStore(kept: KeptClaims): Store {
       const nowMs = Date.now();
       const current = inFlight.get(key);
       if (current !== undefined && current.untilMs > nowMs) {
+        current.settled ??= Promise.withResolvers<Settlement>();
         return { state: 'in flight', settled: current.settled.promise };
       }
       if (kept.has(key, nowMs)) return { state: 'kept' };
       lastToken += 1;
       // An overrun claim is taken over with its waiters: the new owner's outcome is theirs too.
-      const settled = current?.settled ?? Promise.withResolvers<Settlement>();
-      inFlight.set(key, { token: lastToken, untilMs: nowMs + leaseMs, settled });
+      inFlight.set(key, { token: lastToken, untilMs: nowMs + leaseMs, settled: current?.settled });
       return { state: 'owned', token: lastToken };
     },
-    async keep(key, token, settlement, rememberMs) {
-      if (inFlight.get(key)?.token !== token) return;
-      try {
-        await kept.add(key, Date.now() + rememberMs);
-      } finally {
-        finish(key, token)?.settled.resolve(settlement);
-      }
+    keep(key, token, settlement, rememberMs) {
+      if (inFlight.get(key)?.token !== token) return DONE;
+      const nowMs = Date.now();
+      const written = kept.add(key, nowMs + rememberMs, nowMs);
+      const finished = () => finish(key, token, settlement);
+      written.then(finished, finished);
+      return written;
     },
-    release(key, token, settlement) {
-      finish(key, token)?.settled.resolve(settlement);
-    },
+    release: finish,
     problem: () => kept.problem(),
     close: () => kept.close(),
   };

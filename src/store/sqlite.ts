@@ -1,20 +1,22 @@
 import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
+import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import type { Store } from '../types.ts';
 import { claimStore, type KeptClaims } from './claims.ts';
+import { KeyIndex } from './key-index.ts';
 
 const VERSION = 1;
+/**
+ * Rows are only ever appended, and found by the index in memory: a table sorted by key would write a page for each
+ * claim, ten times the work.
+ */
 const SCHEMA = `
-  CREATE TABLE IF NOT EXISTS claims (key TEXT PRIMARY KEY, until INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-  CREATE INDEX IF NOT EXISTS claims_until ON claims (until);
+  CREATE TABLE IF NOT EXISTS claims (id INTEGER PRIMARY KEY, key TEXT NOT NULL, until INTEGER NOT NULL) STRICT;
   PRAGMA user_version = ${VERSION};
 `;
-const RETRY_MS = 1000;
-const PURGE_MS = 10_000;
-const PURGED_AT_ONCE = 2000;
-/** Past this many claims that could not be written, copies would be forgotten: nothing more is delivered. */
-const MOST_UNWRITTEN = 100_000;
+const OPEN_TIMEOUT_MS = 2000;
+const TICK_MS = 1000;
+const FORGET_ROWS = 5000;
 
 /** The state file was written by a later version of this program. */
 export class NewerStateError extends Error {}
@@ -22,79 +24,80 @@ export class NewerStateError extends Error {}
 /**
  * State in one SQLite file. A kept claim is in the write-ahead log before the sender is answered, so it survives the
  * death of the process; `synchronous` NORMAL leaves the fsync to the checkpoint, so a power failure may lose the last
- * seconds, and an event of these can be delivered once more.
+ * moments, and an event of these can be delivered once more.
  * @throws NewerStateError where the file's version is later than this program's
  * @throws Error where the file cannot be opened or is not a database
  */
 export function sqliteStore(path: string): Store {
   mkdirSync(dirname(path), { recursive: true });
-  const database = new DatabaseSync(path, { timeout: 2000 });
+  const database = new DatabaseSync(path, { timeout: OPEN_TIMEOUT_MS });
   try {
     const { user_version: version } = database.prepare('PRAGMA user_version').get() as {
       user_version: number;
     };
     if (version > VERSION) {
-      throw new NewerStateError(`${path}: state of version ${version}, this program knows up to ${VERSION}`);
+      throw new NewerStateError(
+        `written by a later version (${version}); this program knows up to ${VERSION}`,
+      );
     }
     database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;');
     database.exec(SCHEMA);
     // From here on a lock held by another process must not stop the event loop: the write is tried again instead.
     database.exec('PRAGMA busy_timeout = 0;');
+    return claimStore(new SqliteClaims(database));
   } catch (error) {
     database.close();
     throw error;
   }
-  return claimStore(new SqliteClaims(database));
 }
 
-interface Waiting {
-  resolve: () => void;
-  reject: (error: Error) => void;
+interface Unwritten {
+  key: string;
+  untilMs: number;
 }
 
-/** Claims written in groups: all that arrive in one turn of the event loop share one commit. */
+/** Claims written in groups: all that are kept in one turn of the event loop share one commit. */
 class SqliteClaims implements KeptClaims {
   readonly #database: DatabaseSync;
-  readonly #select;
-  readonly #insert;
-  readonly #purge;
-  readonly #timers: NodeJS.Timeout[];
-  /** Not yet written; read before the file is, so that a claim counts from the moment it is kept. */
-  readonly #unwritten = new Map<string, number>();
-  #waiting: Waiting[] = [];
+  readonly #begin: StatementSync;
+  readonly #insert: StatementSync;
+  readonly #commit: StatementSync;
+  readonly #forget: StatementSync;
+  readonly #index = new KeyIndex();
+  readonly #ticking: NodeJS.Timeout;
+  #unwritten: Unwritten[] = [];
+  #written = Promise.withResolvers<void>();
   #scheduled = false;
   #problem: string | undefined;
+  #forgottenTo = 0;
 
   constructor(database: DatabaseSync) {
     this.#database = database;
-    this.#select = database.prepare('SELECT until FROM claims WHERE key = ?');
-    this.#insert = database.prepare('INSERT OR REPLACE INTO claims (key, until) VALUES (?, ?)');
-    this.#purge = database.prepare(
-      `DELETE FROM claims WHERE key IN (SELECT key FROM claims WHERE until <= ? ORDER BY until LIMIT ${PURGED_AT_ONCE})`,
-    );
-    this.#timers = [
-      setInterval(() => this.#problem !== undefined && this.#write(), RETRY_MS).unref(),
-      setInterval(() => this.#forget(), PURGE_MS).unref(),
-    ];
+    this.#begin = database.prepare('BEGIN IMMEDIATE');
+    this.#insert = database.prepare('INSERT INTO claims (key, until) VALUES (?, ?)');
+    this.#commit = database.prepare('COMMIT');
+    this.#forget = database.prepare('DELETE FROM claims WHERE id > ? AND id <= ? AND until <= ?');
+    const nowMs = Date.now();
+    const rows = database.prepare('SELECT key, until FROM claims WHERE until > ?').iterate(nowMs);
+    for (const { key, until } of rows as Iterable<{ key: string; until: number }>)
+      this.#index.set(key, until, nowMs);
+    this.#ticking = setInterval(() => this.#tick(), TICK_MS).unref();
   }
 
   has(key: string, nowMs: number): boolean {
+    // What cannot be written down must not be delivered: nobody would know its copies for what they are.
     if (this.#problem !== undefined) throw new Error(this.#problem);
-    const untilMs =
-      this.#unwritten.get(key) ?? (this.#select.get(key) as { until: number } | undefined)?.until;
-    return untilMs !== undefined && untilMs > nowMs;
+    return this.#index.untilOf(key) > nowMs;
   }
 
-  add(key: string, untilMs: number): Promise<void> {
-    if (this.#unwritten.size < MOST_UNWRITTEN) this.#unwritten.set(key, untilMs);
-    if (this.#problem !== undefined) return Promise.reject(new Error(this.#problem));
+  add(key: string, untilMs: number, nowMs: number): Promise<void> {
+    this.#index.set(key, untilMs, nowMs);
+    this.#unwritten.push({ key, untilMs });
     if (!this.#scheduled) {
       this.#scheduled = true;
       setImmediate(() => this.#write());
     }
-    return new Promise((resolve, reject) => {
-      this.#waiting.push({ resolve, reject });
-    });
+    return this.#written.promise;
   }
 
   problem(): string | undefined {
@@ -102,37 +105,54 @@ class SqliteClaims implements KeptClaims {
   }
 
   close(): void {
-    for (const timer of this.#timers) clearInterval(timer);
+    clearInterval(this.#ticking);
     this.#write();
     this.#database.close();
   }
 
-  #write(): void {
-    this.#scheduled = false;
-    const waiting = this.#waiting;
-    this.#waiting = [];
+  /** Once a second: what could not be written is tried again, and a stretch of the file is cleared of old claims. */
+  #tick(): void {
+    if (this.#problem !== undefined) this.#write();
+    if (this.#problem !== undefined) return;
     try {
-      this.#database.exec('BEGIN IMMEDIATE');
-      for (const [key, untilMs] of this.#unwritten) this.#insert.run(key, untilMs);
-      this.#database.exec('COMMIT');
+      const { last } = this.#database.prepare('SELECT max(id) AS last FROM claims').get() as {
+        last: number | null;
+      };
+      if (this.#forgottenTo >= (last ?? 0)) this.#forgottenTo = 0;
+      const to = this.#forgottenTo + FORGET_ROWS;
+      this.#forget.run(this.#forgottenTo, to, Date.now());
+      this.#forgottenTo = to;
     } catch (error) {
       this.#problem = `state file: ${(error as Error).message}`;
-      if (this.#database.isTransaction) this.#database.exec('ROLLBACK');
-      for (const { reject } of waiting) reject(error as Error);
+    }
+  }
+
+  #write(): void {
+    this.#scheduled = false;
+    const written = this.#written;
+    this.#written = Promise.withResolvers<void>();
+    // Whoever waits is told by the promise; one that nobody waits for must not end the process.
+    written.promise.catch(() => undefined);
+    try {
+      this.#begin.run();
+      for (const { key, untilMs } of this.#unwritten) this.#insert.run(key, untilMs);
+      this.#commit.run();
+    } catch (error) {
+      this.#problem = `state file: ${(error as Error).message}`;
+      written.reject(error);
+      this.#rollBack();
       return;
     }
     this.#problem = undefined;
-    this.#unwritten.clear();
-    for (const { resolve } of waiting) resolve();
+    this.#unwritten = [];
+    written.resolve();
   }
 
-  /** In small steps: one large deletion would stop every request for its length. */
-  #forget(): void {
-    if (this.#problem !== undefined) return;
+  #rollBack(): void {
     try {
-      this.#purge.run(Date.now());
-    } catch (error) {
-      this.#problem = `state file: ${(error as Error).message}`;
+      if (this.#database.isTransaction) this.#database.exec('ROLLBACK');
+    } catch {
+      // The next BEGIN fails, and says so.
     }
   }
 }

@@ -108,10 +108,10 @@ function traceparent(id: string): string {
 
 /** RFC 9440 sections 2.2 and 2.3: the leaf, and what stands between it and the root. */
 function clientCertificate({ peer }: Head): string[] {
-  if (peer.certificate === undefined) return [];
-  const { der, chain } = peer.certificate;
-  const fields = ['client-cert', byteSequence(der)];
-  if (chain.length > 0) fields.push('client-cert-chain', chain.map(byteSequence).join(', '));
+  const der = peer.certificate?.der;
+  if (der === undefined) return [];
+  const fields = ['client-cert', byteSequence(der.leaf)];
+  if (der.issuers.length > 0) fields.push('client-cert-chain', der.issuers.map(byteSequence).join(', '));
   return fields;
 }
 

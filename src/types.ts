@@ -3,6 +3,12 @@ import type { Reason } from './reasons.ts';
 /** An IP address as a number: IPv4 as an unsigned 32-bit number, IPv6 as a 128-bit bigint. */
 export type AddressValue = number | bigint;
 
+/** A certificate and those between it and the root, in DER, the leaf's issuer first. */
+export interface CertificateChain {
+  readonly leaf: Buffer;
+  readonly issuers: readonly Buffer[];
+}
+
 /** The facts of one verified client certificate, read once per connection. */
 export interface Certificate {
   /** The subject, one line: `CN=codat,O=Example`. */
@@ -15,10 +21,8 @@ export interface Certificate {
   readonly publicKey: string;
   /** When the first certificate of the verified chain expires, milliseconds since the epoch. */
   readonly notAfterMs: number;
-  /** The leaf in DER. */
-  readonly der: Buffer;
-  /** The certificates between the leaf and the root, in DER, the leaf's issuer first. */
-  readonly chain: readonly Buffer[];
+  /** What a route hands on to its upstream; kept only where one does. */
+  readonly der: CertificateChain | undefined;
 }
 
 /** The other end of one TLS connection, settled at the handshake. */

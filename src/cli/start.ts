@@ -47,6 +47,7 @@ async function run(settings: Settings, warnings: readonly string[]): Promise<voi
       handler: built.gateway,
       budget,
       admits: built.admits,
+      keepsDer: settings.routes.some((route) => route.clientCertificateHeader),
       failedHandshake: (address, code) => {
         metrics.refusedConnection('handshake');
         log.logger.debug({ peer: { address }, code }, 'handshake failed');

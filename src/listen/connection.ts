@@ -79,8 +79,7 @@ export class Connection implements Line {
   }
 
   take(use: (bytes: Buffer) => number): void {
-    const used = use(this.#bytes);
-    this.#bytes = used === this.#bytes.length ? EMPTY : this.#bytes.subarray(used);
+    this.#use(use(this.#bytes));
   }
 
   sendContinue(): void {
@@ -94,6 +93,11 @@ export class Connection implements Line {
 
   wanted(): void {
     if (this.#socket.isPaused()) this.#socket.resume();
+  }
+
+  /** An empty rest of a chunk would keep the whole chunk in memory for as long as the connection idles. */
+  #use(count: number): void {
+    this.#bytes = count === this.#bytes.length ? EMPTY : this.#bytes.subarray(count);
   }
 
   #receive(chunk: Buffer): void {
@@ -133,7 +137,7 @@ export class Connection implements Line {
       this.#refuse(parsed);
       return;
     }
-    this.#bytes = this.#bytes.subarray(size);
+    this.#use(size);
     this.#begin(parsed, startedMs);
   }
 
@@ -251,7 +255,7 @@ export class Connection implements Line {
       this.#close();
       return;
     }
-    this.#bytes = this.#bytes.subarray(used);
+    this.#use(used);
     if (this.#exchange?.bodyDone) this.#next();
   }
 

@@ -6,15 +6,18 @@ import type { Certificate, Peer } from '../types.ts';
 
 const LONGEST_CHAIN = 10;
 
-/** The facts of a connection, read once: reading the certificate costs more than all else a request needs. */
-export function identify(socket: TLSSocket, remoteAddress: string): Peer {
+/**
+ * The facts of a connection, read once: reading the certificate costs more than all else a request needs.
+ * @param keepsDer whether the certificates themselves are kept, for routes that hand them on
+ */
+export function identify(socket: TLSSocket, remoteAddress: string, keepsDer: boolean): Peer {
   const leaf = socket.getPeerX509Certificate();
   const address = withoutZoneAndMapping(remoteAddress);
   const vouchedFor = leaf !== undefined && socket.authorized;
   return {
     address,
     addressValue: parseAddress(address) ?? 0,
-    certificate: vouchedFor ? certificateFacts(leaf, socket.getPeerCertificate(true)) : undefined,
+    certificate: vouchedFor ? certificateFacts(leaf, socket.getPeerCertificate(true), keepsDer) : undefined,
     certificateError: vouchedFor
       ? undefined
       : certificateReason(leaf !== undefined, socket.authorizationError),
@@ -29,8 +32,13 @@ export function certificateReason(presented: boolean, error: unknown): Reason {
   return code === 'CERT_REVOKED' ? 'certificate.revoked' : 'certificate.untrusted';
 }
 
-function certificateFacts(leaf: X509Certificate, detailed: DetailedPeerCertificate): Certificate {
+function certificateFacts(
+  leaf: X509Certificate,
+  detailed: DetailedPeerCertificate,
+  keepsDer: boolean,
+): Certificate {
   const issuers = issuersOf(detailed);
+  const between = issuers.filter((issuer) => !isSelfIssued(issuer));
   const validTo = [leaf.validTo, ...issuers.map((issuer) => issuer.valid_to)];
   return {
     subject: leaf.subject.replaceAll('\n', ','),
@@ -38,8 +46,7 @@ function certificateFacts(leaf: X509Certificate, detailed: DetailedPeerCertifica
     fingerprint: `sha256:${hash('sha256', leaf.raw)}`,
     publicKey: `sha256:${hash('sha256', leaf.publicKey.export({ type: 'spki', format: 'der' }))}`,
     notAfterMs: Math.min(...validTo.map((date) => Date.parse(date))),
-    der: leaf.raw,
-    chain: issuers.filter((issuer) => !isSelfIssued(issuer)).map((issuer) => issuer.raw),
+    der: keepsDer ? { leaf: leaf.raw, issuers: between.map((issuer) => issuer.raw) } : undefined,
   };
 }
 

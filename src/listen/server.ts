@@ -13,6 +13,8 @@ export interface ListenOptions {
   readonly handler: Handler;
   readonly budget: BodyBudget;
   readonly admits: (address: AddressValue) => boolean;
+  /** Whether any route hands the client's certificate on. */
+  readonly keepsDer: boolean;
   /** A handshake that failed for another reason than its certificate: a scanner, a wrong protocol, a timeout. */
   readonly failedHandshake: (address: string, code: string) => void;
 }
@@ -48,7 +50,7 @@ const CIPHERS = [
  * @throws Error where the address cannot be bound
  */
 export async function listen(options: ListenOptions): Promise<Listener> {
-  const { settings, handler, budget, admits, failedHandshake } = options;
+  const { settings, handler, budget, admits, keepsDer, failedHandshake } = options;
   const { limits } = settings;
   const connections = new Set<Connection>();
   const sockets = new Set<Socket>();
@@ -58,7 +60,7 @@ export async function listen(options: ListenOptions): Promise<Listener> {
 
   handshakes.on('secureConnection', (socket) => {
     const address = addressOf(socket, addresses);
-    const peer = identify(socket, address);
+    const peer = identify(socket, address, keepsDer);
     if (settings.tls.clientCertificate === 'required' && peer.certificate === undefined) {
       // A resumed session could come without what the first handshake insisted on.
       handler.refuseConnection({ reason: peer.certificateError ?? 'certificate.missing' }, address);

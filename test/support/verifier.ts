@@ -1,0 +1,53 @@
+import { createSecretKey } from 'node:crypto';
+import type { SignatureKey } from '../../src/settings.ts';
+import { standardWebhooks } from '../../src/signature/standard-webhooks.ts';
+import type { Message, Verdict } from '../../src/types.ts';
+
+/** The verifier's tolerance in these tests: that of svix. */
+export const TOLERANCE_S = 300;
+
+/** What is signed, and the signature. */
+export interface SignedEvent {
+  readonly family: 'webhook' | 'svix';
+  readonly id: string;
+  readonly timestamp: string;
+  readonly signature: string;
+  readonly body: string;
+}
+
+/** A `whsec_` secret as a key. */
+export const v1 = (secret: string): SignatureKey => ({
+  version: 'v1',
+  key: createSecretKey(Buffer.from(secret.replace('whsec_', ''), 'base64')),
+});
+
+/** The gateway's own verifier, asked about one event. */
+export function verdictOf(event: SignedEvent, keys: readonly SignatureKey[], epochMs = Date.now()): Verdict {
+  const message: Message = {
+    id: 'a-request',
+    peer: {
+      address: '127.0.0.1',
+      addressValue: 0x7f000001,
+      certificate: undefined,
+      certificateError: undefined,
+    },
+    startedMs: 0,
+    epochMs,
+    method: 'POST',
+    path: '/',
+    query: '',
+    authority: 'localhost',
+    host: 'localhost',
+    headers: [
+      `${event.family}-id`,
+      event.id,
+      `${event.family}-timestamp`,
+      event.timestamp,
+      `${event.family}-signature`,
+      event.signature,
+    ],
+    contentLength: undefined,
+    body: Buffer.from(event.body),
+  };
+  return standardWebhooks({ keys, toleranceMs: TOLERANCE_S * 1000 })(message);
+}

@@ -2,20 +2,11 @@ import { randomUUID } from 'node:crypto';
 import type { Checks } from './check/index.ts';
 import { type Claim, type Claimed, claimEvent, isSuccess } from './claim.ts';
 import { type Exchange, forward, type Outgoing } from './deliver/forward.ts';
-import type { Upstream } from './deliver/upstream.ts';
+import type { Connections, Upstream } from './deliver/upstream.ts';
 import { type Entry, newEntry } from './record/entry.ts';
+import { recordedAtItsEnd } from './record/stream.ts';
 import { acknowledge, type Responder, responderFor } from './respond.ts';
-import type {
-  BodyStream,
-  Handler,
-  Head,
-  Message,
-  Refusal,
-  Reply,
-  Sender,
-  Settlement,
-  Store,
-} from './types.ts';
+import type { Handler, Head, Message, Refusal, Reply, Sender, Settlement, Store } from './types.ts';
 
 /** One route, compiled: everything that can be decided before a request is decided here. */
 export interface Route {
@@ -152,7 +143,7 @@ export function createGateway(parts: Parts): Gateway {
         if (answered) parts.late(entry, settlement);
       },
     };
-    const exchange = forward(connections, outgoing);
+    const exchange = begin(connections, outgoing, claim);
     exchanges.add(exchange);
     // A claimed event is delivered to its end; any other delivery ends with the sender that asked for it.
     if (claim === undefined) sender.onGone = () => exchange.giveUp(GONE);
@@ -168,35 +159,23 @@ export function createGateway(parts: Parts): Gateway {
     return pass(route, message, entry, outcome);
   }
 
+  /** An event that could not even be sent is free for its next copy. */
+  function begin(connections: Connections, outgoing: Outgoing, claim: Claim | undefined): Exchange {
+    try {
+      return forward(connections, outgoing);
+    } catch (error) {
+      claim?.settle({ reason: 'gateway.error' });
+      throw error;
+    }
+  }
+
   function finish(entry: Entry, reply: Reply | undefined, isGone = false): Reply | undefined {
     entry.status = isGone ? undefined : reply?.status;
     if (reply === undefined || reply.body === undefined || Buffer.isBuffer(reply.body)) {
       parts.record(entry);
       return reply;
     }
-    return { ...reply, body: recordedAtItsEnd(reply.body, entry) };
-  }
-
-  function recordedAtItsEnd(stream: BodyStream, entry: Entry): BodyStream {
-    return {
-      start: (sink) =>
-        stream.start({
-          write: (chunk) => sink.write(chunk),
-          end: () => {
-            parts.record(entry);
-            sink.end();
-          },
-          fail: () => {
-            parts.record(Object.assign(entry, { outcome: 'failed', reason: 'upstream.reset' }));
-            sink.fail();
-          },
-        }),
-      resume: () => stream.resume(),
-      cancel: () => {
-        parts.record(Object.assign(entry, { detail: 'the sender left before the end of the answer' }));
-        stream.cancel();
-      },
-    };
+    return { ...reply, body: recordedAtItsEnd(reply.body, entry, parts.record) };
   }
 
   return {

@@ -111,7 +111,8 @@ describe('an upstream that answers before it has read the body', () => {
     [
       202,
       (_request, response, raw) => {
-        response.writeHead(202, { connection: 'close' }).end('enough');
+        // It reads on: one that closes with bytes unread resets the connection, and may lose its own answer.
+        response.writeHead(202).end('enough');
         raw.resume();
       },
     ],

@@ -23,6 +23,11 @@ export class RateTable {
     this.#largest = Math.max(largest, SMALLEST);
   }
 
+  /** How many slots there are. */
+  get size(): number {
+    return this.#arrivals.length;
+  }
+
   /** The slot of a key: its own, or a free one; -1: the table is full of busy keys. */
   slotOf(key: string, nowMs: number): number {
     const digest = hash('sha1', this.#salt + key, 'buffer');

@@ -81,12 +81,20 @@ async function run(settings: Settings, warnings: readonly string[]): Promise<voi
     },
     'listening',
   );
+  surviveFaults(log);
   const signal = await stopSignal(log);
   readiness.draining = true;
   await drain({ settings, log, built, listener }, signal);
   admin?.close();
   log.logger.info('stopped');
   await close({ log, store, built });
+}
+
+/** A fault outside of any request (there each is answered as `gateway.error`) must not end all the others. */
+function surviveFaults(log: Log): void {
+  for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
+    process.on(event, (error: unknown) => log.logger.error({ err: error }, 'uncaught'));
+  }
 }
 
 /** Resolves with the first signal to stop; a second one ends the process at once. */

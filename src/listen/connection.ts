@@ -3,9 +3,10 @@ import type { TLSSocket } from 'node:tls';
 import type { BodyBudget } from '../body.ts';
 import type { Limits } from '../settings.ts';
 import type { BodyStream, Handler, Peer, Refusal, Reply, UnreadHead } from '../types.ts';
-import { encodeChunk, encodeHead, encodeWhole, framingOf, LAST_CHUNK } from './encode.ts';
 import { Exchange, type Line } from './exchange.ts';
-import { isHopeless, MOST_HEAD_BYTES, type ParsedHead, parseHead } from './head.ts';
+import type { ParsedHead } from './head.ts';
+import { Inbox } from './inbox.ts';
+import { writeAnswer } from './write.ts';
 
 export interface ConnectionOptions {
   readonly handler: Handler;
@@ -22,8 +23,6 @@ const LINGER_MS = 2000;
 /** A sender that does not read its answer for this long is cut. */
 const STALL_MS = 30_000;
 
-const EMPTY = Buffer.alloc(0);
-const END_OF_HEAD = '\r\n\r\n';
 const NEVER = Number.POSITIVE_INFINITY;
 
 type Phase = 'head' | 'request' | 'dropping' | 'closing';
@@ -38,7 +37,7 @@ export class Connection implements Line {
   readonly #socket: TLSSocket;
   readonly #options: ConnectionOptions;
   #phase: Phase = 'head';
-  #bytes: Buffer = EMPTY;
+  readonly #inbox = new Inbox();
   #exchange: Exchange | undefined;
   #stream: BodyStream | undefined;
   #startedMs: number | undefined;
@@ -79,7 +78,7 @@ export class Connection implements Line {
   }
 
   take(use: (bytes: Buffer) => number): void {
-    this.#use(use(this.#bytes));
+    this.#inbox.take(use);
   }
 
   sendContinue(): void {
@@ -95,22 +94,17 @@ export class Connection implements Line {
     if (this.#socket.isPaused()) this.#socket.resume();
   }
 
-  /** An empty rest of a chunk would keep the whole chunk in memory for as long as the connection idles. */
-  #use(count: number): void {
-    this.#bytes = count === this.#bytes.length ? EMPTY : this.#bytes.subarray(count);
-  }
-
   #receive(chunk: Buffer): void {
     if (this.#phase === 'closing') {
       this.#lingered += chunk.length;
       if (this.#lingered > MOST_LINGER_BYTES) this.#socket.destroy();
       return;
     }
-    this.#bytes = this.#bytes.length === 0 ? chunk : Buffer.concat([this.#bytes, chunk]);
+    this.#inbox.add(chunk);
     if (this.#phase === 'head') this.#readHead();
     else if (this.#phase === 'dropping') this.#drop();
     else if (this.#exchange?.isReading) this.take((bytes) => this.#exchange?.push(bytes) ?? 0);
-    else if (this.#bytes.length > MOST_AHEAD_BYTES) this.#socket.pause();
+    else if (this.#inbox.size > MOST_AHEAD_BYTES) this.#socket.pause();
   }
 
   #readHead(): void {
@@ -121,24 +115,10 @@ export class Connection implements Line {
         this.#refuse({ reason: 'body.timeout', detail: 'head' }),
       );
     }
-    const end = this.#bytes.indexOf(END_OF_HEAD);
-    const size = end < 0 ? this.#bytes.length : end + END_OF_HEAD.length;
-    if (size > MOST_HEAD_BYTES) {
-      this.#refuse({ reason: 'request.malformed', detail: 'head too large' });
-      return;
-    }
-    const text = this.#bytes.toString('latin1', 0, end < 0 ? size : end + 2);
-    if (end < 0) {
-      if (isHopeless(text)) this.#refuse({ reason: 'request.malformed', detail: 'line' });
-      return;
-    }
-    const parsed = parseHead(text);
-    if ('reason' in parsed) {
-      this.#refuse(parsed);
-      return;
-    }
-    this.#use(size);
-    this.#begin(parsed, startedMs);
+    const parsed = this.#inbox.takeHead();
+    if (parsed === undefined) return;
+    if ('reason' in parsed) this.#refuse(parsed);
+    else this.#begin(parsed, startedMs);
   }
 
   #begin(parsed: ParsedHead, startedMs: number): void {
@@ -178,8 +158,9 @@ export class Connection implements Line {
       return;
     }
     this.#phase = 'closing';
-    this.#writeWhole(reply, 'GET', true);
-    this.#close();
+    const nothing = () => undefined;
+    const done = () => this.#close();
+    writeAnswer(this.#socket, reply, { method: 'GET', close: true, flowing: nothing, done, failed: nothing });
   }
 
   #answer(exchange: Exchange, reply: Reply | undefined): void {
@@ -189,40 +170,19 @@ export class Connection implements Line {
       this.destroy();
       return;
     }
-    const { head } = exchange;
     const keep = exchange.bodyDone || exchange.mayDrop;
-    const close = reply.close || head.wantsClose || this.#draining || this.#ended || !keep;
-    if (reply.body !== undefined && !Buffer.isBuffer(reply.body)) {
-      this.#writeStream(reply, reply.body, head.method, close);
-      return;
-    }
-    this.#writeWhole(reply, head.method, close);
-    this.#after(close);
-  }
-
-  #writeWhole(reply: Reply, method: string, close: boolean): void {
-    const body = Buffer.isBuffer(reply.body) ? reply.body : undefined;
-    this.#socket.write(encodeWhole({ ...reply, body }, framingOf(reply, method), close));
-  }
-
-  #writeStream(reply: Reply, body: BodyStream, method: string, close: boolean): void {
-    const framing = framingOf(reply, method);
-    this.#stream = body;
-    this.#socket.write(encodeHead(reply, framing, close), 'latin1');
-    body.start({
-      write: (chunk) => {
-        // An empty chunk would be the last one.
-        if (chunk.length === 0) return true;
-        const flowing = this.#socket.write(framing === 'chunked' ? encodeChunk(chunk) : chunk);
-        this.due(flowing ? NEVER : performance.now() + STALL_MS, () => this.destroy());
-        return flowing;
-      },
-      end: () => {
+    const close = reply.close || exchange.head.wantsClose || this.#draining || this.#ended || !keep;
+    this.#stream = reply.body === undefined || Buffer.isBuffer(reply.body) ? undefined : reply.body;
+    writeAnswer(this.#socket, reply, {
+      method: exchange.head.method,
+      close,
+      flowing: (isFlowing) =>
+        this.due(isFlowing ? NEVER : performance.now() + STALL_MS, () => this.destroy()),
+      done: () => {
         this.#stream = undefined;
-        if (framing === 'chunked') this.#socket.write(LAST_CHUNK);
         this.#after(close);
       },
-      fail: () => {
+      failed: () => {
         this.#stream = undefined;
         this.destroy();
       },
@@ -250,13 +210,14 @@ export class Connection implements Line {
   }
 
   #drop(): void {
-    const used = this.#exchange?.drop(this.#bytes) ?? 0;
-    if (used < 0) {
-      this.#close();
-      return;
-    }
-    this.#use(used);
-    if (this.#exchange?.bodyDone) this.#next();
+    const exchange = this.#exchange;
+    let used = 0;
+    this.#inbox.take((bytes) => {
+      used = exchange?.drop(bytes) ?? 0;
+      return Math.max(used, 0);
+    });
+    if (used < 0) this.#close();
+    else if (exchange?.bodyDone) this.#next();
   }
 
   #next(): void {
@@ -270,8 +231,8 @@ export class Connection implements Line {
     this.due(performance.now() + this.#options.limits.idleTimeout, () => this.#close());
     this.wanted();
     // Not at once: a client that sends many requests ahead must not fill the stack, nor keep others waiting.
-    if (this.#bytes.length > 0)
-      setImmediate(() => this.#phase === 'head' && this.#bytes.length > 0 && this.#readHead());
+    if (this.#inbox.size > 0)
+      setImmediate(() => this.#phase === 'head' && this.#inbox.size > 0 && this.#readHead());
   }
 
   #drained(): void {
@@ -285,7 +246,7 @@ export class Connection implements Line {
 
   #close(): void {
     this.#phase = 'closing';
-    this.#bytes = EMPTY;
+    this.#inbox.clear();
     this.#socket.end();
     this.wanted();
     this.due(performance.now() + LINGER_MS, () => this.destroy());

@@ -89,12 +89,17 @@ export function parseHead(text: string): ParsedHead | Refusal {
 /**
  * Whether the beginning of a head can no longer become one that is let in: then there is no reason to wait for its
  * end. A bare line feed is what one parser takes for the end of a line and another for part of a value.
+ * @param seen how many characters were there, and not hopeless, at the last call
  */
-export function isHopeless(text: string): boolean {
-  if (/(?:^|[^\r])\n|\r[^\n]/.test(text)) return true;
+export function isHopeless(text: string, seen: number): boolean {
+  // A byte at a time, each is looked at once: the whole would be looked at 16,000 times.
+  BARE_BREAK.lastIndex = Math.max(0, seen - 2);
+  if (BARE_BREAK.test(text)) return true;
   const lineEnd = text.indexOf('\r\n');
-  return lineEnd >= 0 && !REQUEST_LINE.test(text.slice(0, lineEnd));
+  return lineEnd >= seen - 1 && lineEnd >= 0 && !REQUEST_LINE.test(text.slice(0, lineEnd));
 }
+
+const BARE_BREAK = /(?<!\r)\n|\r[^\n]/g;
 
 const AMBIGUOUS: Refusal = Object.freeze({ reason: 'target.ambiguous' });
 

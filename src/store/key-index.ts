@@ -14,6 +14,11 @@ export class KeyIndex {
   #used = 0;
   readonly #seed = seed();
 
+  /** How many slots there are. */
+  get size(): number {
+    return this.#untilMs.length;
+  }
+
   /** Until when this key counts; 0: it is not known. */
   untilOf(key: string): number {
     return this.#untilMs[this.#slotOf(this.#hash(key))] as number;

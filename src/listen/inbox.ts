@@ -1,0 +1,50 @@
+import type { Refusal } from '../types.ts';
+import { isHopeless, MOST_HEAD_BYTES, type ParsedHead, parseHead } from './head.ts';
+
+const EMPTY = Buffer.alloc(0);
+const END_OF_HEAD = '\r\n\r\n';
+
+/** The bytes that have arrived on a connection and that nobody has used yet. */
+export class Inbox {
+  #bytes: Buffer = EMPTY;
+  /** How much of an unfinished head has been looked at. */
+  #seen = 0;
+
+  get size(): number {
+    return this.#bytes.length;
+  }
+
+  add(chunk: Buffer): void {
+    this.#bytes = this.#bytes.length === 0 ? chunk : Buffer.concat([this.#bytes, chunk]);
+  }
+
+  /** Lets `use` see all bytes and drops as many as it says it has used. */
+  take(use: (bytes: Buffer) => number): void {
+    this.#drop(use(this.#bytes));
+  }
+
+  clear(): void {
+    this.#bytes = EMPTY;
+  }
+
+  /** The next head, once it is whole, or why there will be none; `undefined`: more bytes are needed. */
+  takeHead(): ParsedHead | Refusal | undefined {
+    const end = this.#bytes.indexOf(END_OF_HEAD, Math.max(0, this.#seen - END_OF_HEAD.length));
+    const size = end < 0 ? this.#bytes.length : end + END_OF_HEAD.length;
+    if (size > MOST_HEAD_BYTES) return { reason: 'request.malformed', detail: 'head too large' };
+    const text = this.#bytes.toString('latin1', 0, end < 0 ? size : end + 2);
+    if (end < 0) {
+      if (isHopeless(text, this.#seen)) return { reason: 'request.malformed', detail: 'line' };
+      this.#seen = size;
+      return undefined;
+    }
+    this.#seen = 0;
+    this.#drop(size);
+    return parseHead(text);
+  }
+
+  /** An empty rest of a chunk would keep the whole chunk in memory for as long as the connection idles. */
+  #drop(count: number): void {
+    this.#bytes = count === this.#bytes.length ? EMPTY : this.#bytes.subarray(count);
+  }
+}

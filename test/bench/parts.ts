@@ -1,0 +1,138 @@
+/**
+ * What the parts of a request cost by themselves, small and large: CPU nanoseconds, the median of five rounds.
+ * `node test/bench/parts.ts`
+ */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { addressSet } from '../../src/addresses.ts';
+import { rateCheck } from '../../src/check/rate.ts';
+import { isHopeless, parseHead } from '../../src/listen/head.ts';
+import { findRoute, routeTable } from '../../src/route/table.ts';
+import { sqliteStore } from '../../src/store/sqlite.ts';
+import type { Head } from '../../src/types.ts';
+
+const ROUNDS = 5;
+
+/** CPU nanoseconds of one call, as the median of five rounds after one that warms up. */
+function cost(calls: number, call: (place: number) => void): number {
+  const rounds = Array.from({ length: ROUNDS + 1 }, () => {
+    const before = process.cpuUsage();
+    for (let place = 0; place < calls; place += 1) call(place);
+    const { user, system } = process.cpuUsage(before);
+    return ((user + system) * 1000) / calls;
+  });
+  return rounds.slice(1).sort((a, b) => a - b)[Math.floor(ROUNDS / 2)] as number;
+}
+
+function report(name: string, nanoseconds: number): void {
+  console.log(`${name.padEnd(52)} ${Math.round(nanoseconds).toString().padStart(9)} ns`);
+}
+
+function routes(count: number): void {
+  for (const suffix of ['', '/*']) {
+    const list = Array.from({ length: count }, (_, place) => ({
+      path: `/client-${place}/events${suffix}`,
+      host: undefined,
+      headers: [],
+    }));
+    const table = routeTable(list);
+    const paths = list.map(({ path }) => path.replace('*', 'x'));
+    const request = (place: number) => ({ host: 'a', path: paths[place % count] as string, headers: [] });
+    report(
+      `find one of ${count} ${suffix === '' ? 'exact' : 'prefix'} routes`,
+      cost(200_000, (place) => findRoute(table, request(place))),
+    );
+  }
+}
+
+function addresses(count: number): void {
+  const list = Array.from(
+    { length: count },
+    (_, place) => `${10 + (place >> 16)}.${(place >> 8) & 255}.${place & 255}.0/25`,
+  );
+  const contains = addressSet(list);
+  report(
+    `find an address in ${count} CIDRs`,
+    cost(500_000, (place) => contains((place * 2_654_435_761) >>> 0)),
+  );
+}
+
+function rates(count: number): void {
+  const check = rateCheck({
+    count: 1_000_000,
+    perMs: 1000,
+    burst: 1_000_000,
+    key: { by: 'header', name: 'a' },
+  });
+  const heads = Array.from(
+    { length: count },
+    (_, place) => ({ headers: ['a', `key ${place}`] }) as unknown as Head,
+  );
+  report(
+    `count a request of one of ${count} keys`,
+    cost(Math.max(count, 200_000), (place) => check.examine(heads[place % count] as Head)),
+  );
+}
+
+async function claims(remembered: number): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), 'postern-parts-'));
+  const store = sqliteStore(join(folder, 'postern.db'));
+  let next = 0;
+  const group = async (size: number) => {
+    const written: Promise<void>[] = [];
+    for (let place = 0; place < size; place += 1) {
+      next += 1;
+      const key = `codat-events\n\nmsg_${next}`;
+      const answer = store.claim(key, 60_000);
+      if (answer.state === 'owned') written.push(store.keep(key, answer.token, { status: 200 }, 3_600_000));
+    }
+    await Promise.all(written);
+  };
+  while (next < remembered) await group(10_000);
+  for (const size of [1, 8, 32]) {
+    const before = process.cpuUsage();
+    const first = next;
+    for (let round = 0; round < 20_000 / size; round += 1) await group(size);
+    const { user, system } = process.cpuUsage(before);
+    report(
+      `claim and keep, ${size} at once, ${remembered} remembered`,
+      ((user + system) * 1000) / (next - first),
+    );
+  }
+  store.close();
+  rmSync(folder, { recursive: true, force: true });
+}
+
+/** Heads of 8 and 16 KiB: a linear grammar takes twice as long for the second. */
+function hostileHeads(): void {
+  const line = 'POST /codat/events HTTP/1.1\r\n';
+  const shapes: Record<string, (size: number) => string> = {
+    'one long value': (size) => `${line}a: ${'x'.repeat(size)}\r\n`,
+    'a value of blanks': (size) => `${line}a: ${' '.repeat(size)}\u0001\r\n`,
+    'a name without end': (size) => `${line}${'a'.repeat(size)}`,
+    'a target of slashes': (size) => `GET ${'/a'.repeat(size / 2)} HTTP/1.1\r\nhost: a\r\n`,
+    'a target of percent signs': (size) => `GET /${'%41'.repeat(size / 3)} HTTP/1.1\r\nhost: a\r\n`,
+    'short fields': (size) => `${line}${'a:\r\n'.repeat(size / 4)}`,
+    'carriage returns': (size) => `${line}a: ${'\r'.repeat(size)}`,
+  };
+  for (const [name, shape] of Object.entries(shapes)) {
+    for (const size of [8_000, 16_000]) {
+      const text = shape(size);
+      report(
+        `parse a head: ${name}, ${size} bytes`,
+        cost(2_000, () => parseHead(text)),
+      );
+      report(
+        `give up on a head: ${name}, ${size} bytes`,
+        cost(2_000, () => isHopeless(text, 0)),
+      );
+    }
+  }
+}
+
+for (const count of [10, 10_000]) routes(count);
+for (const count of [2, 100_000]) addresses(count);
+for (const count of [1, 1_000_000]) rates(count);
+for (const remembered of [0, 1_000_000]) await claims(remembered);
+hostileHeads();

@@ -1,0 +1,79 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { BodyBudget } from '../src/body.ts';
+import { createGateway, type Gateway } from '../src/gateway.ts';
+import { type Listener, listen } from '../src/listen/server.ts';
+import type { Entry } from '../src/record/entry.ts';
+import type { Limits, TlsSettings } from '../src/settings.ts';
+import { memoryStore } from '../src/store/memory.ts';
+import { defaults } from './support/ca.ts';
+import type { Gateway as Process } from './support/gateway.ts';
+import { connect, requestBytes } from './support/sender.ts';
+
+const recorded: Entry[] = [];
+const failed: { id: string; error: unknown }[] = [];
+const broken = new Error('a part of the gateway is broken');
+let gateway: Gateway;
+let listener: Listener;
+
+// The whole front over real TLS, with one part that throws: no input from outside makes a sound one throw.
+beforeAll(async () => {
+  const { authority, server } = await defaults();
+  gateway = createGateway({
+    store: memoryStore(),
+    match: ({ path }) => {
+      if (path === '/broken') throw broken;
+      return { reason: 'route.not_found' };
+    },
+    record: (entry) => recorded.push(entry),
+    failed: ({ id }, error) => failed.push({ id, error }),
+    refusedConnection: () => undefined,
+    late: () => undefined,
+    unkeptClaim: () => undefined,
+  });
+  const tls: TlsSettings = {
+    certificate: Buffer.from(server.certificate),
+    privateKey: Buffer.from(server.key),
+    clientCa: [authority.certificate],
+    clientCertificate: 'required',
+    minVersion: 'TLSv1.2',
+  };
+  const limits = {
+    connections: 10,
+    handshakeTimeout: 5000,
+    headerTimeout: 5000,
+    bodyTimeout: 5000,
+    idleTimeout: 5000,
+  } as Limits;
+  listener = await listen({
+    settings: { listen: { address: '127.0.0.1', port: 0 }, tls, limits },
+    handler: gateway,
+    budget: new BodyBudget(1 << 20),
+    admits: () => true,
+    keepsDer: false,
+    failedHandshake: () => undefined,
+  });
+});
+afterAll(() => {
+  listener.drain();
+  listener.destroy();
+});
+
+test('an exception in one request is 503 with Retry-After, logged with its id, and the next request is served', async () => {
+  const connection = await connect({ port: listener.port } as Process);
+  connection.send(requestBytes({ path: '/broken', body: 'x' }));
+  const answer = await connection.answer();
+  expect([answer.status, answer.problem()]).toEqual([503, { title: 'Service Unavailable', status: 503 }]);
+  expect(Number(answer.header('retry-after'))).toBeGreaterThan(0);
+  expect(failed).toEqual([{ id: answer.id, error: broken }]);
+  expect(recorded.at(-1)).toMatchObject({
+    id: answer.id,
+    status: 503,
+    outcome: 'failed',
+    reason: 'gateway.error',
+  });
+
+  connection.send(requestBytes({ path: '/sound', body: 'x' }));
+  expect((await connection.answer()).status).toBe(404);
+  expect(gateway.inFlight()).toBe(0);
+  connection.close();
+});

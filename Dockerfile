@@ -17,7 +17,7 @@ COPY --from=build /opt/postern/dist /opt/postern/dist
 COPY config/senders /opt/postern/config/senders
 RUN mkdir -p /postern/config /postern/certs /postern/data && chown node:node /postern/data
 USER node
-EXPOSE 8443 9901
+EXPOSE 8443
 VOLUME ["/postern/data"]
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s --retries=3 \
   CMD ["node", "-e", "fetch('http://127.0.0.1:9901/healthz').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]

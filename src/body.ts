@@ -25,7 +25,7 @@ export class BodyBudget {
   }
 }
 
-const FIRST_STEP = 64 * 1024;
+const FIRST_STEP = 4 * 1024;
 
 /**
  * Collects one body. Memory is taken in steps of what has arrived, so that a promise of 1 MiB that sends nothing

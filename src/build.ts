@@ -1,5 +1,6 @@
 import { addressSet } from './addresses.ts';
 import { checksFor } from './check/index.ts';
+import { answerDeadlineMs, defaultTimeoutMs } from './deadline.ts';
 import { openUpstream, type Upstream } from './deliver/upstream.ts';
 import { fieldCount, fieldValue } from './fields.ts';
 import { createGateway, type Gateway, type Route } from './gateway.ts';
@@ -25,11 +26,6 @@ export interface Recorders {
   readonly metrics: Metrics;
 }
 
-/** What a sender's deadline leaves for the way back to it. */
-const MARGIN_MS = 1000;
-/** What the upstream's time leaves for reading, checking and answering. */
-const UPSTREAM_MARGIN_MS = 2000;
-const TIMEOUT_WITHOUT_DEADLINE_MS = 30_000;
 /** Larger bodies are not parsed for the sake of one word in the log. */
 const PARSED_BYTES = 64 * 1024;
 const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS'];
@@ -91,7 +87,6 @@ export function buildGateway(settings: Settings, store: Store, { log, metrics }:
 const NOT_FOUND: Refusal = Object.freeze({ reason: 'route.not_found' });
 
 function compile(route: RouteSettings, upstream: Upstream): Route {
-  const deadlineMs = route.sender?.deadlineMs;
   return {
     name: route.name,
     sender: route.sender?.name,
@@ -103,13 +98,8 @@ function compile(route: RouteSettings, upstream: Upstream): Route {
     upstream,
     upstreamTarget: targetMapper(route),
     upstreamFields: upstreamFields(route),
-    deadlineMs:
-      deadlineMs === undefined ? Number.POSITIVE_INFINITY : Math.max(deadlineMs - MARGIN_MS, deadlineMs / 2),
-    timeoutMs:
-      upstream.settings.timeoutMs ??
-      (deadlineMs === undefined
-        ? TIMEOUT_WITHOUT_DEADLINE_MS
-        : Math.max(deadlineMs - UPSTREAM_MARGIN_MS, deadlineMs / 2)),
+    deadlineMs: answerDeadlineMs(route.sender),
+    timeoutMs: upstream.settings.timeoutMs ?? defaultTimeoutMs(route.sender),
     rememberMs: route.rememberMs,
     responder: responderFor(route.sender, route.webhookDelivery === 'pass'),
   };

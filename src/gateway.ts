@@ -42,6 +42,8 @@ export interface Parts {
 export interface Gateway extends Handler {
   /** How many requests are under way. */
   inFlight(): number;
+  /** How many exchanges with upstreams are, those included whose sender has been answered. */
+  exchanges(): number;
   /** Answers those that still wait for an upstream: the process is about to end. */
   giveUpAll(): void;
 }
@@ -129,6 +131,8 @@ export function createGateway(parts: Parts): Gateway {
     const startedMs = performance.now();
     let kept: Promise<void> | undefined;
     let answered = false;
+    let settled = false;
+    let exchange: Exchange | undefined;
     const outgoing: Outgoing = {
       method: message.method,
       path: route.upstreamTarget(message),
@@ -138,18 +142,20 @@ export function createGateway(parts: Parts): Gateway {
       lateMs: claim === undefined ? 0 : route.upstream.settings.lateMs,
       wantsBody: route.responder.passesBody,
       settled: (settlement) => {
+        settled = true;
+        if (exchange !== undefined) exchanges.delete(exchange);
         sender.releaseBody();
         kept = claim?.settle(settlement)?.catch((error) => parts.unkeptClaim(entry, error));
         if (answered) parts.late(entry, settlement);
       },
     };
-    const exchange = begin(connections, outgoing, claim);
-    exchanges.add(exchange);
+    const begun = begin(connections, outgoing, claim);
+    exchange = begun;
+    if (!settled) exchanges.add(begun);
     // A claimed event is delivered to its end; any other delivery ends with the sender that asked for it.
-    if (claim === undefined) sender.onGone = () => exchange.giveUp(GONE);
-    const outcome = await exchange.answer;
+    if (claim === undefined) sender.onGone = () => begun.giveUp(GONE);
+    const outcome = await begun.answer;
     answered = true;
-    exchanges.delete(exchange);
     entry.upstream = connections.target.name;
     entry.upstreamMs = performance.now() - startedMs;
     // The sender hears of a success only when a copy of the event would be known for one.
@@ -186,6 +192,7 @@ export function createGateway(parts: Parts): Gateway {
     },
     refuseConnection: parts.refusedConnection,
     inFlight: () => inFlight,
+    exchanges: () => exchanges.size,
     giveUpAll: () => {
       for (const exchange of exchanges) exchange.giveUp(DRAINING);
     },

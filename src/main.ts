@@ -33,6 +33,9 @@ for (const command of [
 for (const command of [program, ...program.commands])
   command.exitOverride().showHelpAfterError('(--help shows how)');
 
+// A reader that has seen enough (`| head`) is no fault; a gateway whose log reader is gone goes on.
+process.stdout.on('error', () => undefined);
+
 try {
   await program.parseAsync();
 } catch (error) {

@@ -35,15 +35,8 @@ export interface Peer {
   readonly certificateError: Reason | undefined;
 }
 
-/** All that is known of a request before the first byte of its body. */
-export interface Head {
-  /** The request id: a UUID of our own. */
-  readonly id: string;
-  readonly peer: Peer;
-  /** Monotonic milliseconds at the head's first byte. */
-  readonly startedMs: number;
-  /** Wall clock, milliseconds since the epoch, read once a request. */
-  readonly epochMs: number;
+/** What the head of a request says. */
+export interface RequestHead {
   readonly method: string;
   /** The target up to the first `?`. */
   readonly path: string;
@@ -57,6 +50,17 @@ export interface Head {
   readonly headers: readonly string[];
   /** `undefined`: the body is chunked. */
   readonly contentLength: number | undefined;
+}
+
+/** All that is known of a request before the first byte of its body. */
+export interface Head extends RequestHead {
+  /** The request id: a UUID of our own. */
+  readonly id: string;
+  readonly peer: Peer;
+  /** Monotonic milliseconds at the head's first byte. */
+  readonly startedMs: number;
+  /** Wall clock, milliseconds since the epoch, read once a request. */
+  readonly epochMs: number;
 }
 
 /** A request whose body has been read, whole and raw. */

@@ -22,6 +22,7 @@ const SHARED = new Set([
   'addresses.ts',
   'compare.ts',
   'body.ts',
+  'deadline.ts',
 ]);
 
 describe('imports point down', () => {

@@ -51,6 +51,7 @@ beforeAll(async () => {
     admits: () => true,
     keepsDer: false,
     failedHandshake: () => undefined,
+    full: () => undefined,
   });
 });
 afterAll(() => {

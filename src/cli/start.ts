@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Command } from 'commander';
 import { type AdminFacts, type AdminServer, openAdmin } from '../admin/server.ts';
 import { BodyBudget } from '../body.ts';
@@ -40,6 +41,9 @@ async function run(settings: Settings, warnings: readonly string[]): Promise<voi
   const budget = new BodyBudget(settings.limits.bufferedBodies);
   const built = buildGateway(settings, store, { log, metrics });
   const readiness = { draining: false };
+  const warnOfFull = onceASecond((address: string) =>
+    log.logger.warn({ peer: { address }, limit: settings.limits.connections }, 'limits.connections reached'),
+  );
   const notReady = () => (readiness.draining ? 'draining' : store.problem());
   const listener = await bind(() =>
     listen({
@@ -51,6 +55,10 @@ async function run(settings: Settings, warnings: readonly string[]): Promise<voi
       failedHandshake: (address, code) => {
         metrics.refusedConnection('handshake');
         log.logger.debug({ peer: { address }, code }, 'handshake failed');
+      },
+      full: (address) => {
+        metrics.refusedConnection('limits.connections');
+        warnOfFull(address);
       },
     }),
   ).catch(async (error) => {
@@ -69,6 +77,7 @@ async function run(settings: Settings, warnings: readonly string[]): Promise<voi
     requests: () => built.gateway.inFlight(),
     bufferedBytes: () => budget.usedBytes,
     ready: () => notReady() === undefined,
+    lostLogWrites: () => log.losses(),
   });
   for (const warning of warnings) log.logger.warn({ warning }, 'configuration');
   log.logger.info(
@@ -86,7 +95,6 @@ async function run(settings: Settings, warnings: readonly string[]): Promise<voi
   readiness.draining = true;
   await drain({ settings, log, built, listener }, signal);
   admin?.close();
-  log.logger.info('stopped');
   await close({ log, store, built });
 }
 
@@ -104,7 +112,7 @@ function stopSignal(log: Log): Promise<NodeJS.Signals> {
     let stopping = false;
     for (const signal of ['SIGTERM', 'SIGINT'] as const) {
       process.on(signal, () => {
-        if (stopping) process.exit(1);
+        if (stopping) endNow(log, signal);
         stopping = true;
         resolve(signal);
       });
@@ -112,26 +120,37 @@ function stopSignal(log: Log): Promise<NodeJS.Signals> {
   });
 }
 
+function endNow(log: Log, signal: string): void {
+  log.logger.warn({ signal }, 'ended by a second signal');
+  log.end().finally(() => process.exit(1));
+}
+
 /** What is left of the drain timeout for answering those whose upstream did not. */
 const LAST_ANSWERS_MS = 1000;
+const POLL_MS = 20;
 
 async function drain({ settings, log, built, listener }: Running, signal: string): Promise<void> {
   const { drainDelay, drainTimeout } = settings.limits;
+  const startedMs = performance.now();
   log.logger.info({ signal, in_flight: built.gateway.inFlight() }, 'draining');
   const patienceMs = Math.max(drainTimeout - LAST_ANSWERS_MS, drainTimeout / 2);
   const giveUp = setTimeout(() => built.gateway.giveUpAll(), patienceMs);
   const end = setTimeout(() => listener.destroy(), drainTimeout - Math.min(100, drainTimeout / 10));
-  if (drainDelay > 0) await new Promise((resolve) => setTimeout(resolve, Math.min(drainDelay, patienceMs)));
+  if (drainDelay > 0) await sleep(Math.min(drainDelay, patienceMs));
   listener.drain();
   await listener.closed;
   clearTimeout(giveUp);
+  // An exchange whose sender was told 504 may still succeed: cut off, its event would be delivered once more.
+  while (built.gateway.exchanges() > 0 && performance.now() < startedMs + patienceMs) await sleep(POLL_MS);
   clearTimeout(end);
 }
 
 async function close({ log, store, built }: { log: Log; store: Store; built: Built }): Promise<void> {
   await built.close();
   store.close();
-  log.flush();
+  log.logger.info('stopped');
+  // A reader that has stopped reading must not keep the process: a blocked write lets no other end through.
+  if (!(await log.end())) process.kill(process.pid, 'SIGKILL');
 }
 
 async function openAdminIfAny({ admin }: Settings, facts: AdminFacts): Promise<AdminServer | undefined> {
@@ -164,4 +183,17 @@ async function bind<T>(open: () => Promise<T>): Promise<T> {
   } catch (error) {
     throw new CliError(`cannot listen: ${(error as Error).message}`);
   }
+}
+
+/** A flood of the same event is one line a second. */
+function onceASecond<Arguments extends readonly unknown[]>(
+  act: (...given: Arguments) => void,
+): (...given: Arguments) => void {
+  let lastMs = Number.NEGATIVE_INFINITY;
+  return (...given) => {
+    const nowMs = performance.now();
+    if (nowMs - lastMs < 1000) return;
+    lastMs = nowMs;
+    act(...given);
+  };
 }

@@ -1,3 +1,4 @@
+import { answerDeadlineMs } from '../deadline.ts';
 import type { Credential, RouteSettings, Settings } from '../settings.ts';
 import { EXAMPLE_SECRETS } from './example-secrets.ts';
 import { subjectOf } from './pem.ts';
@@ -7,9 +8,6 @@ import type { Watched } from './tls.ts';
 const DAY_MS = 86_400_000;
 const SOON_DAYS = 30;
 const SHORT_SECRET = 16;
-
-/** What the gateway keeps of a sender's deadline for itself. */
-const MARGIN_MS = 2_000;
 
 /**
  * What is legal but unwise, each as `where: sentence`. Never holds a secret.
@@ -96,13 +94,8 @@ function ofRoute(route: RouteSettings, unsafeOpen: boolean): string[] {
       `the sender ${sender.name} does not sign, so a route with a signature refuses all it sends`,
     );
   }
-  const leftMs = sender?.deadlineMs === undefined ? undefined : sender.deadlineMs - MARGIN_MS;
-  if (
-    sender !== undefined &&
-    leftMs !== undefined &&
-    upstream.timeoutMs !== undefined &&
-    upstream.timeoutMs > leftMs
-  ) {
+  const leftMs = answerDeadlineMs(sender);
+  if (sender !== undefined && upstream.timeoutMs !== undefined && upstream.timeoutMs > leftMs) {
     warnings.push(
       `the upstream ${upstream.name} may take ${upstream.timeoutMs / 1000}s, but ${sender.name} leaves ${leftMs / 1000}s; the sender gets 504 before that`,
     );

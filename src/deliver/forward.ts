@@ -2,7 +2,7 @@ import type { Dispatcher } from 'undici';
 import type { Fields } from '../fields.ts';
 import type { Reason } from '../reasons.ts';
 import type { BodySink, BodyStream, Refusal, Settlement, UpstreamAnswer } from '../types.ts';
-import type { Connections } from './upstream.ts';
+import type { Connections, Place } from './upstream.ts';
 
 /** Answers up to this size are held whole and go out in one write; larger ones flow with back-pressure. */
 const HELD_BYTES = 64 * 1024;
@@ -35,20 +35,10 @@ export interface Exchange {
  * Sends one request, once. The answer is waited for `timeoutMs`; after that the sender is told `upstream.timeout`, and
  * an exchange that may run on is watched for its status line, so that a slow success is not delivered again.
  */
-export function forward({ pool }: Connections, outgoing: Outgoing): Exchange {
+export function forward(connections: Connections, outgoing: Outgoing): Exchange {
   const answer = Promise.withResolvers<UpstreamAnswer | Refusal>();
   const handler = new ForwardHandler(outgoing, answer.resolve);
-  pool.dispatch(
-    {
-      method: outgoing.method as Dispatcher.HttpMethod,
-      path: outgoing.path,
-      headers: outgoing.headers as string[],
-      body: outgoing.body,
-      idempotent: false,
-      bodyTimeout: STALL_MS,
-    },
-    handler,
-  );
+  handler.begin(connections);
   return { answer: answer.promise, giveUp: (refusal) => handler.giveUp(refusal) };
 }
 
@@ -68,6 +58,8 @@ class ForwardHandler implements Dispatcher.DispatchHandler, BodyStream {
   #heldBytes = 0;
   #sink: BodySink | undefined;
   #failed = false;
+  #place: Place | undefined;
+  #over = false;
 
   constructor(outgoing: Outgoing, resolve: (answer: UpstreamAnswer | Refusal) => void) {
     this.#outgoing = outgoing;
@@ -78,6 +70,20 @@ class ForwardHandler implements Dispatcher.DispatchHandler, BodyStream {
     );
   }
 
+  begin(connections: Connections): void {
+    const { method, path, headers, body } = this.#outgoing;
+    const options: Dispatcher.DispatchOptions = {
+      method: method as Dispatcher.HttpMethod,
+      path,
+      headers: headers as string[],
+      body,
+      idempotent: false,
+      bodyTimeout: STALL_MS,
+    };
+    this.#place = connections.enter((pool) => pool.dispatch(options, this));
+    if (this.#over) this.#place.free();
+  }
+
   giveUp(refusal: Refusal): void {
     if (this.#answered) return;
     this.#answer(refusal);
@@ -85,6 +91,7 @@ class ForwardHandler implements Dispatcher.DispatchHandler, BodyStream {
     if (!begun || this.#settled || this.#outgoing.lateMs === 0) {
       // Nothing of a request that still waits for its turn has been sent, so nothing can come of it later.
       this.#settle(refusal);
+      this.#place?.leave();
       this.#end();
     } else {
       this.#timer = setTimeout(() => this.#end(), this.#outgoing.lateMs);
@@ -140,6 +147,7 @@ class ForwardHandler implements Dispatcher.DispatchHandler, BodyStream {
       this.#answer({ status: this.#status, headers: this.#headers, body });
     }
     this.#done();
+    this.#free();
   }
 
   onResponseError(_controller: Dispatcher.DispatchController | null, error: Error): void {
@@ -149,6 +157,7 @@ class ForwardHandler implements Dispatcher.DispatchHandler, BodyStream {
     this.#settle(fault);
     this.#done();
     this.#failed = true;
+    this.#free();
     if (flowing) this.#sink?.fail();
   }
 
@@ -190,6 +199,12 @@ class ForwardHandler implements Dispatcher.DispatchHandler, BodyStream {
     if (this.#settled) return;
     this.#settled = true;
     this.#outgoing.settled(settlement);
+  }
+
+  /** The connection is another's. */
+  #free(): void {
+    this.#over = true;
+    this.#place?.free();
   }
 
   #done(): void {

@@ -57,6 +57,7 @@ export class Connection implements Line {
     socket.on('close', () => this.#closed());
     socket.on('error', () => socket.destroy());
     socket.on('drain', () => this.#drained());
+    socket.on('finish', () => this.due(performance.now() + LINGER_MS, () => this.destroy()));
     this.due(performance.now() + options.limits.idleTimeout, () => this.#close());
   }
 
@@ -127,25 +128,13 @@ export class Connection implements Line {
     this.#exchange = exchange;
     this.#phase = 'request';
     this.#dueMs = NEVER;
-    if (parsed.refusal !== undefined) {
-      const { method, path } = parsed;
-      this.#answer(exchange, handler.refuseUnread(parsed.refusal, { peer, startedMs, method, path }));
+    const { request, refusal } = parsed;
+    if (refusal !== undefined) {
+      const { method, path } = request;
+      this.#answer(exchange, handler.refuseUnread(refusal, { peer, startedMs, method, path }));
       return;
     }
-    const { method, path, query, authority, host, headers, contentLength } = parsed;
-    const head = {
-      id: randomUUID(),
-      peer,
-      startedMs,
-      epochMs: Date.now(),
-      method,
-      path,
-      query,
-      authority,
-      host,
-      headers,
-      contentLength,
-    };
+    const head = { ...request, id: randomUUID(), peer, startedMs, epochMs: Date.now() };
     handler.handle(head, exchange).then((reply) => this.#answer(exchange, reply));
   }
 
@@ -174,7 +163,7 @@ export class Connection implements Line {
     const close = reply.close || exchange.head.wantsClose || this.#draining || this.#ended || !keep;
     this.#stream = reply.body === undefined || Buffer.isBuffer(reply.body) ? undefined : reply.body;
     writeAnswer(this.#socket, reply, {
-      method: exchange.head.method,
+      method: exchange.head.request.method,
       close,
       flowing: (isFlowing) =>
         this.due(isFlowing ? NEVER : performance.now() + STALL_MS, () => this.destroy()),
@@ -249,7 +238,8 @@ export class Connection implements Line {
     this.#inbox.clear();
     this.#socket.end();
     this.wanted();
-    this.due(performance.now() + LINGER_MS, () => this.destroy());
+    // The answer may still wait for a slow reader; the short time begins when the last of it has been sent.
+    this.due(performance.now() + STALL_MS, () => this.destroy());
   }
 
   /** The sender has said all it will say. */

@@ -53,8 +53,8 @@ export class Exchange implements Sender {
   constructor(head: ParsedHead, line: Line) {
     this.head = head;
     this.#line = line;
-    this.#framing =
-      head.contentLength === undefined ? new ChunkedFraming() : new LengthFraming(head.contentLength);
+    const { contentLength } = head.request;
+    this.#framing = contentLength === undefined ? new ChunkedFraming() : new LengthFraming(contentLength);
   }
 
   get isReading(): boolean {
@@ -76,7 +76,7 @@ export class Exchange implements Sender {
   }
 
   readBody(limitBytes: number, byMs: number): Buffer | Refusal | Promise<Buffer | Refusal> {
-    const length = this.head.contentLength;
+    const length = this.head.request.contentLength;
     if (length === 0) return EMPTY;
     if (length !== undefined && length > limitBytes) return TOO_LARGE;
     let early: Buffer | Refusal | undefined;

@@ -92,10 +92,17 @@ export class ChunkedFraming implements Framing {
   }
 
   #digit(byte: number): boolean {
-    const digit = Number.parseInt(String.fromCharCode(byte), 16);
+    const digit = hexDigit(byte);
     this.#digits += 1;
-    if (Number.isNaN(digit) || this.#digits > MOST_DIGITS) return false;
+    if (digit < 0 || this.#digits > MOST_DIGITS) return false;
     this.#size = this.#size * 16 + digit;
     return true;
   }
+}
+
+/** The value of a hexadecimal digit in ASCII; -1: it is none. */
+function hexDigit(byte: number): number {
+  if (byte >= 0x30 && byte <= 0x39) return byte - 0x30;
+  const letter = byte | 0x20;
+  return letter >= 0x61 && letter <= 0x66 ? letter - 0x57 : -1;
 }

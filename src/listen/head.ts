@@ -1,5 +1,5 @@
 import { fieldCount } from '../fields.ts';
-import type { Refusal } from '../types.ts';
+import type { Refusal, RequestHead } from '../types.ts';
 
 /** The most a head may take, and the most fields it may hold. */
 export const MOST_HEAD_BYTES = 16 * 1024;
@@ -7,14 +7,7 @@ const MOST_FIELDS = 100;
 
 /** A head that has one reading only. */
 export interface ParsedHead {
-  readonly method: string;
-  readonly path: string;
-  readonly query: string;
-  readonly authority: string;
-  readonly host: string;
-  readonly headers: readonly string[];
-  /** `undefined`: the body is chunked. */
-  readonly contentLength: number | undefined;
+  readonly request: RequestHead;
   readonly expectsContinue: boolean;
   readonly wantsClose: boolean;
   /** The framing is sound, but the target is not: the request is refused and the connection may stay. */
@@ -22,7 +15,7 @@ export interface ParsedHead {
 }
 
 /** RFC 9112 section 3: one space each, and only the version that this listener speaks. */
-const REQUEST_LINE = /^([A-Z]+) ([^ ]+) HTTP\/1\.1$/;
+const REQUEST_LINE = /^([A-Z]+) ([^ \r\n]+) HTTP\/1\.1$/;
 const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS', 'CONNECT', 'TRACE']);
 
 /**
@@ -75,14 +68,21 @@ export function parseHead(text: string): ParsedHead | Refusal {
   const [, host] = HOST.exec(framing.authority) ?? [];
   if (host === undefined) return malformed('Host');
   const question = target.indexOf('?');
+  const { authority, contentLength, expectsContinue, wantsClose } = framing;
   return {
-    method,
-    path: question < 0 ? target : target.slice(0, question),
-    query: question < 0 ? '' : target.slice(question),
-    host: host.toLowerCase().replace(/\.$/, ''),
-    headers,
+    request: {
+      method,
+      path: question < 0 ? target : target.slice(0, question),
+      query: question < 0 ? '' : target.slice(question),
+      authority,
+      host: host.toLowerCase().replace(/\.$/, ''),
+      headers,
+      contentLength,
+    },
+    expectsContinue,
+    // After CONNECT other parsers no longer read HTTP (RFC 9110 section 9.3.6).
+    wantsClose: wantsClose || method === 'CONNECT',
     refusal: isAmbiguous(target, question) ? AMBIGUOUS : undefined,
-    ...framing,
   };
 }
 
@@ -103,8 +103,12 @@ const BARE_BREAK = /(?<!\r)\n|\r[^\n]/g;
 
 const AMBIGUOUS: Refusal = Object.freeze({ reason: 'target.ambiguous' });
 
-/** Empty and dot segments, and encoded characters that a decoding server would take for a delimiter. */
-const AMBIGUOUS_PATH = /\/\/|\/\.{1,2}(?:\/|$)|%(?:2[ef]|5c|00)|%(?![0-9a-f]{2})/i;
+/**
+ * Empty and dot segments, also those that become so where parameters (`/..;x/`) are cut off; encoded characters that
+ * a decoding server would take for a delimiter, a dot or a control character.
+ */
+const AMBIGUOUS_PATH =
+  /\/\/|\/\.{1,2}(?:[/;]|$)|\/;|\/\.{1,2}%3b|\/%3b|%(?:2[ef]|5c|[01][0-9a-f]|7f)|%(?![0-9a-f]{2})/i;
 
 /** RFC 9112 section 3.2.1: only the origin form; a fragment is never part of a target. */
 function isAmbiguous(target: string, question: number): boolean {
@@ -144,7 +148,8 @@ function isBlank(code: number): boolean {
   return code === 0x20 || code === 0x09;
 }
 
-type Framing = Pick<ParsedHead, 'authority' | 'contentLength' | 'expectsContinue' | 'wantsClose'>;
+type Framing = Pick<RequestHead, 'authority' | 'contentLength'> &
+  Pick<ParsedHead, 'expectsContinue' | 'wantsClose'>;
 
 /** RFC 9112 section 6: a body has a length or is chunked, never both; every doubt is the end of the connection. */
 function readFraming(headers: readonly string[]): Framing | Refusal {
@@ -169,7 +174,7 @@ function readFraming(headers: readonly string[]): Framing | Refusal {
         expect = value;
         break;
       case 'connection': {
-        const options = value.split(',').map((option) => option.trim().toLowerCase());
+        const options = value.split(',').map((option) => trim(option, 0, option.length).toLowerCase());
         if (!options.every((option) => CONNECTION_OPTIONS.has(option))) return malformed('Connection');
         wantsClose ||= options.includes('close');
         break;

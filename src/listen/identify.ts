@@ -41,13 +41,18 @@ function certificateFacts(
   const between = issuers.filter((issuer) => !isSelfIssued(issuer));
   const validTo = [leaf.validTo, ...issuers.map((issuer) => issuer.valid_to)];
   return {
-    subject: leaf.subject.replaceAll('\n', ','),
+    subject: subjectOf(leaf),
     names: namesOf(leaf, detailed),
     fingerprint: `sha256:${hash('sha256', leaf.raw)}`,
     publicKey: `sha256:${hash('sha256', leaf.publicKey.export({ type: 'spki', format: 'der' }))}`,
     notAfterMs: Math.min(...validTo.map((date) => Date.parse(date))),
     der: keepsDer ? { leaf: leaf.raw, issuers: between.map((issuer) => issuer.raw) } : undefined,
   };
+}
+
+/** Node has no text for an empty subject, as SPIFFE certificates have it, though its types say so. */
+function subjectOf({ subject }: { subject: string | undefined }): string {
+  return subject?.replaceAll('\n', ',') ?? '';
 }
 
 /** The leaf's issuer first; a root is its own issuer, which is where the walk ends. */
@@ -79,7 +84,7 @@ function namesOf(leaf: X509Certificate, { subject }: DetailedPeerCertificate): s
     const name = value.startsWith('"') ? String(JSON.parse(value)) : value;
     names.push(`${type}:${type === 'DNS' ? name.toLowerCase() : name}`);
   }
-  const commonNames: unknown = subject.CN;
+  const commonNames: unknown = (subject as { CN?: unknown } | undefined)?.CN;
   for (const name of Array.isArray(commonNames) ? commonNames : [commonNames]) {
     if (typeof name === 'string') names.push(`CN:${name}`);
   }

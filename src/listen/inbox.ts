@@ -7,28 +7,36 @@ const END_OF_HEAD = '\r\n\r\n';
 /** The bytes that have arrived on a connection and that nobody has used yet. */
 export class Inbox {
   #bytes: Buffer = EMPTY;
+  /** What came after `#bytes`; joined only when it is looked at. */
+  #later: Buffer[] = [];
+  #laterBytes = 0;
   /** How much of an unfinished head has been looked at. */
   #seen = 0;
 
   get size(): number {
-    return this.#bytes.length;
+    return this.#bytes.length + this.#laterBytes;
   }
 
   add(chunk: Buffer): void {
-    this.#bytes = this.#bytes.length === 0 ? chunk : Buffer.concat([this.#bytes, chunk]);
+    this.#later.push(chunk);
+    this.#laterBytes += chunk.length;
   }
 
   /** Lets `use` see all bytes and drops as many as it says it has used. */
   take(use: (bytes: Buffer) => number): void {
+    this.#join();
     this.#drop(use(this.#bytes));
   }
 
   clear(): void {
     this.#bytes = EMPTY;
+    this.#later = [];
+    this.#laterBytes = 0;
   }
 
   /** The next head, once it is whole, or why there will be none; `undefined`: more bytes are needed. */
   takeHead(): ParsedHead | Refusal | undefined {
+    this.#join();
     const end = this.#bytes.indexOf(END_OF_HEAD, Math.max(0, this.#seen - END_OF_HEAD.length));
     const size = end < 0 ? this.#bytes.length : end + END_OF_HEAD.length;
     if (size > MOST_HEAD_BYTES) return { reason: 'request.malformed', detail: 'head too large' };
@@ -41,6 +49,15 @@ export class Inbox {
     this.#seen = 0;
     this.#drop(size);
     return parseHead(text);
+  }
+
+  #join(): void {
+    const [first] = this.#later;
+    if (first === undefined) return;
+    const alone = this.#bytes.length === 0 && this.#later.length === 1;
+    this.#bytes = alone ? first : Buffer.concat([this.#bytes, ...this.#later]);
+    this.#later = [];
+    this.#laterBytes = 0;
   }
 
   /** An empty rest of a chunk would keep the whole chunk in memory for as long as the connection idles. */

@@ -15,6 +15,8 @@ export interface ListenOptions {
   readonly admits: (address: AddressValue) => boolean;
   /** Whether any route hands the client's certificate on. */
   readonly keepsDer: boolean;
+  /** A connection beyond `limits.connections`, dropped. */
+  readonly full: (address: string) => void;
   /** A handshake that failed for another reason than its certificate: a scanner, a wrong protocol, a timeout. */
   readonly failedHandshake: (address: string, code: string) => void;
 }
@@ -50,7 +52,7 @@ const CIPHERS = [
  * @throws Error where the address cannot be bound
  */
 export async function listen(options: ListenOptions): Promise<Listener> {
-  const { settings, handler, budget, admits, keepsDer, failedHandshake } = options;
+  const { settings, handler, budget, admits, keepsDer, failedHandshake, full } = options;
   const { limits } = settings;
   const connections = new Set<Connection>();
   const sockets = new Set<Socket>();
@@ -60,6 +62,16 @@ export async function listen(options: ListenOptions): Promise<Listener> {
 
   handshakes.on('secureConnection', (socket) => {
     const address = addressOf(socket, addresses);
+    try {
+      admit(socket, address);
+    } catch (error) {
+      // A socket that nobody looks after would be open for good.
+      failedHandshake(address, String(error));
+      socket.destroy();
+    }
+  });
+
+  function admit(socket: TLSSocket, address: string): void {
     const peer = identify(socket, address, keepsDer);
     if (settings.tls.clientCertificate === 'required' && peer.certificate === undefined) {
       // A resumed session could come without what the first handshake insisted on.
@@ -73,7 +85,8 @@ export async function listen(options: ListenOptions): Promise<Listener> {
     connections.add(connection);
     socket.on('close', () => connections.delete(connection));
     if (draining) connection.drain();
-  });
+  }
+
   handshakes.on('tlsClientError', (error: NodeJS.ErrnoException, socket) => {
     const address = addressOf(socket, addresses);
     const code = error.code ?? error.message;
@@ -103,6 +116,7 @@ export async function listen(options: ListenOptions): Promise<Listener> {
     return socket;
   });
   server.maxConnections = limits.connections;
+  server.on('drop', (dropped) => full(withoutZoneAndMapping(dropped?.remoteAddress ?? '')));
   await bound(server, settings.listen);
 
   const sweeping = setInterval(() => {
@@ -163,6 +177,8 @@ function bound(server: Server, { address, port }: Settings['listen']): Promise<v
     server.once('error', reject);
     server.listen({ host: address, port, backlog: 4096 }, () => {
       server.off('error', reject);
+      // Out of file descriptors: those that are open go on, and the next one may be accepted again.
+      server.on('error', () => undefined);
       resolve();
     });
   });

@@ -6,6 +6,7 @@ import type { Peer } from '../types.ts';
 import type { Entry } from './entry.ts';
 
 const FLUSH_MS = 50;
+const END_MS = 500;
 const BATCH_CHARACTERS = 32 * 1024;
 /** A log that takes nothing more (a hung disk, a full pipe) must not fill the memory: lines beyond this are lost. */
 const MOST_WAITING_BYTES = 16 * 1024 * 1024;
@@ -16,8 +17,10 @@ export interface Log {
   request(entry: Entry, totalMs: number): void;
   /** Opens the file again under its name, after it was rotated. Does nothing for standard output. */
   reopen(): void;
-  /** Writes what is buffered, before the process ends. */
-  flush(): void;
+  /** How many times lines could not be written. */
+  losses(): number;
+  /** Writes what is buffered and closes the log. Resolves with false where that takes longer than half a second. */
+  end(): Promise<boolean>;
 }
 
 /**
@@ -32,7 +35,14 @@ export function openLog({ level, destination }: LogSettings): Log {
     maxLength: MOST_WAITING_BYTES,
   });
   // A log that cannot be written (disk full, pipe closed) must not stop the gate: metrics still count.
-  stream.on('error', () => undefined);
+  let losses = 0;
+  for (const event of ['error', 'drop']) {
+    stream.on(event, () => {
+      losses += 1;
+      if (losses === 1)
+        process.stderr.write(`postern: the log at ${destination} cannot be written; lines are lost\n`);
+    });
+  }
   let batch = '';
   const pass = () => {
     if (batch !== '') stream.write(batch);
@@ -60,14 +70,17 @@ export function openLog({ level, destination }: LogSettings): Log {
       pass();
       if (destination !== 'stdout') stream.reopen();
     },
-    flush: () => {
+    losses: () => losses,
+    end: async () => {
       clearInterval(timer);
       pass();
-      try {
-        stream.flushSync();
-      } catch {
-        // Nobody is left to be told.
-      }
+      const closed = Promise.withResolvers<boolean>();
+      const giveUp = setTimeout(() => closed.resolve(false), END_MS);
+      stream.once('close', () => closed.resolve(true));
+      stream.end();
+      const isClosed = await closed.promise;
+      clearTimeout(giveUp);
+      return isClosed;
     },
   };
 }

@@ -10,6 +10,7 @@ export interface Gauges {
   requests: () => number;
   bufferedBytes: () => number;
   ready: () => boolean;
+  lostLogWrites: () => number;
 }
 
 export interface Metrics {
@@ -77,6 +78,12 @@ export function openMetrics(): Metrics {
       gauge(registers, 'postern_connections', 'Open connections of senders.', gauges.connections);
       gauge(registers, 'postern_requests_in_flight', 'Requests under way.', gauges.requests);
       gauge(registers, 'postern_buffered_body_bytes', 'Memory held by bodies.', gauges.bufferedBytes);
+      gauge(
+        registers,
+        'postern_log_losses',
+        'How many times log lines could not be written.',
+        gauges.lostLogWrites,
+      );
       gauge(registers, 'postern_ready', '1: takes traffic; 0: draining, or its state is out of reach.', () =>
         gauges.ready() ? 1 : 0,
       );

@@ -165,15 +165,27 @@ function canonicalPattern(path: string): string {
 /** One spelling for all paths that a tolerant server may read alike. Paths that need none are returned as they are. */
 function canonical(path: string): string {
   if (/^[/a-z0-9_-]*[a-z0-9_-]$/.test(path)) return path;
-  return path
-    .replace(/%([0-9a-f]{2})/gi, decodeUnreserved)
+  const segments = path
+    .replace(/%([0-9a-f]{2})/gi, decodeHarmless)
     .toLowerCase()
-    .replace(/;[^/]*/g, '')
-    .replace(/(?:[/.]|%20)+$/, '');
+    .split('/')
+    .map((segment) => withoutTail(segment.split(';', 1)[0] as string));
+  while (segments.length > 1 && segments.at(-1) === '') segments.pop();
+  return segments.join('/');
 }
 
-/** RFC 3986 section 2.3: these mean the same encoded or not. */
-function decodeUnreserved(encoded: string, hex: string): string {
+/** Without trailing dots and spaces, which some file systems ignore; from the end, since a pattern would be quadratic. */
+function withoutTail(segment: string): string {
+  let end = segment.length;
+  for (;;) {
+    if (segment.endsWith('.', end)) end -= 1;
+    else if (segment.endsWith('%20', end)) end -= 3;
+    else return segment.slice(0, end);
+  }
+}
+
+/** RFC 3986 section 2.3: these mean the same encoded or not; and `;`, which begins what servlet containers cut off. */
+function decodeHarmless(encoded: string, hex: string): string {
   const character = String.fromCharCode(Number.parseInt(hex, 16));
-  return /[A-Za-z0-9\-._~]/.test(character) ? character : encoded;
+  return /[A-Za-z0-9\-._~;]/.test(character) ? character : encoded;
 }

@@ -1,0 +1,24 @@
+import type { SenderProfile } from './settings.ts';
+
+/** What a sender's deadline leaves for the way back to it. */
+const ANSWER_MARGIN_MS = 1000;
+/** What the upstream's time leaves for reading, checking and answering. */
+const UPSTREAM_MARGIN_MS = 2000;
+const TIMEOUT_WITHOUT_DEADLINE_MS = 30_000;
+
+/** By when a sender must have its answer, from the head's first byte; infinite without a deadline. */
+export function answerDeadlineMs(sender: SenderProfile | undefined): number {
+  const deadlineMs = sender?.deadlineMs;
+  return deadlineMs === undefined ? Number.POSITIVE_INFINITY : lessMargin(deadlineMs, ANSWER_MARGIN_MS);
+}
+
+/** How long an upstream may take where its settings do not say. */
+export function defaultTimeoutMs(sender: SenderProfile | undefined): number {
+  const deadlineMs = sender?.deadlineMs;
+  return deadlineMs === undefined ? TIMEOUT_WITHOUT_DEADLINE_MS : lessMargin(deadlineMs, UPSTREAM_MARGIN_MS);
+}
+
+/** Of a deadline so short that the margin would eat it, half is left. */
+function lessMargin(deadlineMs: number, marginMs: number): number {
+  return Math.max(deadlineMs - marginMs, deadlineMs / 2);
+}

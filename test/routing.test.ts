@@ -149,6 +149,9 @@ describe('a look-alike of a stricter exact route is 404, never handed to the pre
     '/%73trict/path',
     '/STRICT/path/',
     '/strict/path;',
+    '/strict/path%20',
+    '/strict./path',
+    '/strict/path%3bx',
     '/strict/p%41th/',
   ])('%s', async (path) => {
     await notFound({ path });

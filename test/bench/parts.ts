@@ -131,8 +131,29 @@ function hostileHeads(): void {
   }
 }
 
+/** Paths of 8 and 16 KiB below a prefix route, spelled so that their canonical spelling takes work. */
+function hostilePaths(): void {
+  const table = routeTable([{ path: '/in/*', host: undefined, headers: [] }]);
+  for (const [name, part] of Object.entries({
+    dots: '.',
+    spaces: '%20',
+    parameters: ';',
+    segments: 'a/',
+    letters: '%41',
+  })) {
+    for (const size of [8_000, 16_000]) {
+      const path = `/in/${part.repeat(size / part.length)}a`;
+      report(
+        `find a route: a path of ${name}, ${size} bytes`,
+        cost(1_000, () => findRoute(table, { host: 'a', path, headers: [] })),
+      );
+    }
+  }
+}
+
 for (const count of [10, 10_000]) routes(count);
 for (const count of [2, 100_000]) addresses(count);
 for (const count of [1, 1_000_000]) rates(count);
 for (const remembered of [0, 1_000_000]) await claims(remembered);
 hostileHeads();
+hostilePaths();

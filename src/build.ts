@@ -32,7 +32,7 @@ const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS'];
 
 /**
  * Opens the state that the settings name.
- * @throws Error where it cannot be opened, NewerStateError where a later version wrote it
+ * @throws Error where another process uses it, StateFileError where an operator has to act
  */
 export function openStore(settings: Settings): Store {
   return settings.state.driver === 'memory' ? memoryStore() : sqliteStore(settings.state.path);

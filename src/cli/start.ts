@@ -8,7 +8,7 @@ import { type Listener, listen } from '../listen/server.ts';
 import { type Log, openLog } from '../record/log.ts';
 import { openMetrics } from '../record/metrics.ts';
 import type { Settings } from '../settings.ts';
-import { NewerStateError } from '../store/sqlite.ts';
+import { StateFileError } from '../store/state-file.ts';
 import type { Store } from '../types.ts';
 import { CliError, configError } from './exit.ts';
 import { configOption } from './options.ts';
@@ -172,7 +172,7 @@ function openState(settings: Settings): Store {
     const where = settings.state.driver === 'sqlite' ? `: ${settings.state.path}` : '';
     throw new CliError(
       `state${where}: ${(error as Error).message}`,
-      error instanceof NewerStateError ? 78 : 1,
+      error instanceof StateFileError ? 78 : 1,
     );
   }
 }

@@ -1,85 +1,23 @@
-import { mkdirSync, statSync } from 'node:fs';
-import { dirname } from 'node:path';
-import { DatabaseSync, type StatementSync } from 'node:sqlite';
+import { statSync } from 'node:fs';
+import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { Store } from '../types.ts';
 import { claimStore, type KeptClaims } from './claims.ts';
 import { KeyIndex } from './key-index.ts';
+import { BUSY, codeOf, FULL, openStateFile, type StateFile } from './state-file.ts';
 
-const VERSION = 1;
-/**
- * Rows are only ever appended, and found by the index in memory: a table sorted by key would write a page for each
- * claim, ten times the work.
- */
-const SCHEMA = `
-  CREATE TABLE IF NOT EXISTS claims (id INTEGER PRIMARY KEY, key TEXT NOT NULL, until INTEGER NOT NULL) STRICT;
-  PRAGMA user_version = ${VERSION};
-`;
-const OPEN_TIMEOUT_MS = 2000;
 const TICK_MS = 1000;
 const FORGET_ROWS = 5000;
 const BUSY_RETRY_MS = 20;
 const MOST_BUSY_MS = 250;
 
-/** The state file was written by a later version of this program. */
-export class NewerStateError extends Error {}
-
 /**
  * State in one SQLite file. A kept claim is in the write-ahead log before the sender is answered, so it survives the
  * death of the process; `synchronous` NORMAL leaves the fsync to the checkpoint, so a power failure may lose the last
  * moments, and an event of these can be delivered once more.
- * @throws NewerStateError where the file's version is later than this program's
- * @throws Error where the file cannot be opened or is not a database
+ * @throws StateFileError, Error as `openStateFile` does
  */
 export function sqliteStore(path: string): Store {
-  mkdirSync(dirname(path), { recursive: true });
-  const owner = takeOwnership(path);
-  const database = new DatabaseSync(path, { timeout: OPEN_TIMEOUT_MS });
-  try {
-    const { user_version: version } = database.prepare('PRAGMA user_version').get() as {
-      user_version: number;
-    };
-    if (version > VERSION) {
-      throw new NewerStateError(
-        `written by a later version (${version}); this program knows up to ${VERSION}`,
-      );
-    }
-    database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;');
-    database.exec(SCHEMA);
-    // From here on a lock held by another process must not stop the event loop: the write is tried again instead.
-    database.exec('PRAGMA busy_timeout = 0;');
-    return claimStore(new SqliteClaims(database, owner, path));
-  } catch (error) {
-    database.close();
-    owner.close();
-    throw error;
-  }
-}
-
-/**
- * A second process on one file would know only its own claims, and deliver what the first has delivered. The lock is
- * on a file of its own, so that the state itself can be read meanwhile; it ends with the process, however that ends.
- * @throws Error where another process has it
- */
-function takeOwnership(path: string): DatabaseSync {
-  const owner = new DatabaseSync(`${path}-owner`, { timeout: OPEN_TIMEOUT_MS });
-  try {
-    owner.exec('BEGIN EXCLUSIVE');
-    return owner;
-  } catch (error) {
-    owner.close();
-    const isBusy = codeOf(error) === BUSY;
-    throw isBusy
-      ? new Error('in use by another process; stop that one first, or give this one a path of its own')
-      : error;
-  }
-}
-
-/** SQLite's result codes, https://www.sqlite.org/rescode.html */
-const BUSY = 5;
-const FULL = 13;
-
-function codeOf(error: unknown): number | undefined {
-  return (error as { errcode?: number }).errcode;
+  return claimStore(new SqliteClaims(openStateFile(path), path));
 }
 
 interface Unwritten {
@@ -107,7 +45,7 @@ class SqliteClaims implements KeptClaims {
   #busySinceMs: number | undefined;
   #forgottenTo = 0;
 
-  constructor(database: DatabaseSync, owner: DatabaseSync, path: string) {
+  constructor({ database, owner }: StateFile, path: string) {
     this.#database = database;
     this.#owner = owner;
     this.#path = path;

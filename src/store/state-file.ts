@@ -1,0 +1,105 @@
+import { mkdirSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+
+const VERSION = 1;
+/**
+ * Rows are only ever appended, and found by the index in memory: a table sorted by key would write a page for each
+ * claim, ten times the work.
+ */
+const SCHEMA = `
+  CREATE TABLE IF NOT EXISTS claims (id INTEGER PRIMARY KEY, key TEXT NOT NULL, until INTEGER NOT NULL) STRICT;
+  PRAGMA user_version = ${VERSION};
+`;
+const OPEN_TIMEOUT_MS = 2000;
+
+/** The state file cannot be used, and another start would not change that: an operator has to act. */
+export class StateFileError extends Error {}
+
+/** An open state file, and the lock that makes it this process's own. */
+export interface StateFile {
+  readonly database: DatabaseSync;
+  readonly owner: DatabaseSync;
+}
+
+/**
+ * Opens the state file, or makes it.
+ * @throws StateFileError where it is of a later version, damaged, no state file or not writable
+ * @throws Error where another process uses it
+ */
+export function openStateFile(path: string): StateFile {
+  let owner: DatabaseSync | undefined;
+  let database: DatabaseSync | undefined;
+  try {
+    mkdirSync(dirname(path), { recursive: true });
+    owner = takeOwnership(path);
+    database = new DatabaseSync(path, { timeout: OPEN_TIMEOUT_MS });
+    prepare(database);
+    database.prepare('SELECT key, until FROM claims WHERE id < 0').all();
+    return { database, owner };
+  } catch (error) {
+    database?.close();
+    owner?.close();
+    throw explained(error);
+  }
+}
+
+/** SQLite's result codes, https://www.sqlite.org/rescode.html */
+export const BUSY = 5;
+export const FULL = 13;
+const SQL_ERROR = 1;
+const CORRUPT = 11;
+const NOT_A_DATABASE = 26;
+
+/** The result code of an error of SQLite; `undefined`: it is another's. */
+export function codeOf(error: unknown): number | undefined {
+  return (error as { errcode?: number }).errcode;
+}
+
+function prepare(database: DatabaseSync): void {
+  const { user_version: version } = database.prepare('PRAGMA user_version').get() as { user_version: number };
+  if (version > VERSION) {
+    throw new StateFileError(
+      `written by a later version (${version}), this one knows up to ${VERSION}; use that version, or another path`,
+    );
+  }
+  database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;');
+  database.exec(SCHEMA);
+  // From here on a lock held by another program must not stop the event loop: the write is tried again instead.
+  database.exec('PRAGMA busy_timeout = 0;');
+}
+
+/**
+ * A second process on one file would know only its own claims, and deliver what the first has delivered. The lock is
+ * on a file of its own, so that the state itself can be read meanwhile; it ends with the process, however that ends.
+ */
+function takeOwnership(path: string): DatabaseSync {
+  const owner = new DatabaseSync(`${path}-owner`, { timeout: OPEN_TIMEOUT_MS });
+  try {
+    owner.exec('BEGIN EXCLUSIVE');
+    return owner;
+  } catch (error) {
+    owner.close();
+    throw error;
+  }
+}
+
+/** SQLite's words for a programmer, as a sentence for an operator. */
+function explained(error: unknown): Error {
+  if (error instanceof StateFileError) return error;
+  const { message } = error as Error;
+  switch (codeOf(error)) {
+    case BUSY:
+      return new Error('in use by another process; stop that one first, or give this one a path of its own');
+    case SQL_ERROR:
+    case CORRUPT:
+    case NOT_A_DATABASE:
+      return new StateFileError(
+        `no state file of Postern, or damaged (${message}); move it away and start again: copies of events delivered before are then delivered once more`,
+      );
+    default:
+      return new StateFileError(
+        `cannot be opened for writing (${message}); name a file in a folder that this user may write to`,
+      );
+  }
+}

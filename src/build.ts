@@ -32,10 +32,10 @@ const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS'];
 
 /**
  * Opens the state that the settings name.
- * @throws Error where another process uses it, StateFileError where an operator has to act
+ * @throws Error where another program keeps it locked, StateFileError where an operator has to act
  */
-export function openStore(settings: Settings): Store {
-  return settings.state.driver === 'memory' ? memoryStore() : sqliteStore(settings.state.path);
+export function openStore(settings: Settings, warn: (sentence: string) => void): Store {
+  return settings.state.driver === 'memory' ? memoryStore() : sqliteStore(settings.state.path, warn);
 }
 
 /** Builds the gateway from its settings: the only place that knows every part. */

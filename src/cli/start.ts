@@ -37,7 +37,7 @@ interface Running {
 async function run(settings: Settings, warnings: readonly string[]): Promise<void> {
   const log = openLogFile(settings);
   const metrics = openMetrics();
-  const store = openState(settings);
+  const store = openState(settings, (warning) => log.logger.warn({ warning }, 'state'));
   const budget = new BodyBudget(settings.limits.bufferedBodies);
   const built = buildGateway(settings, store, { log, metrics });
   const readiness = { draining: false };
@@ -165,9 +165,9 @@ function openLogFile(settings: Settings): Log {
   }
 }
 
-function openState(settings: Settings): Store {
+function openState(settings: Settings, warn: (sentence: string) => void): Store {
   try {
-    return openStore(settings);
+    return openStore(settings, warn);
   } catch (error) {
     const where = settings.state.driver === 'sqlite' ? `: ${settings.state.path}` : '';
     throw new CliError(

@@ -14,10 +14,17 @@ const MOST_BUSY_MS = 250;
  * State in one SQLite file. A kept claim is in the write-ahead log before the sender is answered, so it survives the
  * death of the process; `synchronous` NORMAL leaves the fsync to the checkpoint, so a power failure may lose the last
  * moments, and an event of these can be delivered once more.
+ * @param warn told where another process uses the file too
  * @throws StateFileError, Error as `openStateFile` does
  */
-export function sqliteStore(path: string): Store {
-  return claimStore(new SqliteClaims(openStateFile(path), path));
+export function sqliteStore(path: string, warn: (sentence: string) => void): Store {
+  const file = openStateFile(path);
+  if (file.owner === undefined) {
+    warn(
+      `${path} is in use by another process: each knows only its own claims, and an event sent to both is delivered twice`,
+    );
+  }
+  return claimStore(new SqliteClaims(file, path));
 }
 
 interface Unwritten {
@@ -35,7 +42,7 @@ class SqliteClaims implements KeptClaims {
   readonly #last: StatementSync;
   readonly #index = new KeyIndex();
   readonly #ticking: NodeJS.Timeout;
-  readonly #owner: DatabaseSync;
+  readonly #owner: DatabaseSync | undefined;
   readonly #path: string;
   readonly #inode: number;
   #unwritten: Unwritten[] = [];
@@ -86,7 +93,7 @@ class SqliteClaims implements KeptClaims {
     clearInterval(this.#ticking);
     this.#write();
     this.#database.close();
-    this.#owner.close();
+    this.#owner?.close();
   }
 
   /** Once a second: what could not be written is tried again, and a stretch of the file is cleared of old claims. */

@@ -16,16 +16,17 @@ const OPEN_TIMEOUT_MS = 2000;
 /** The state file cannot be used, and another start would not change that: an operator has to act. */
 export class StateFileError extends Error {}
 
-/** An open state file, and the lock that makes it this process's own. */
+/** An open state file, and the mark that this process uses it. */
 export interface StateFile {
   readonly database: DatabaseSync;
-  readonly owner: DatabaseSync;
+  /** `undefined`: another process uses the file too. */
+  readonly owner: DatabaseSync | undefined;
 }
 
 /**
  * Opens the state file, or makes it.
  * @throws StateFileError where it is of a later version, damaged, no state file or not writable
- * @throws Error where another process uses it
+ * @throws Error where another program keeps it locked
  */
 export function openStateFile(path: string): StateFile {
   let owner: DatabaseSync | undefined;
@@ -70,16 +71,17 @@ function prepare(database: DatabaseSync): void {
 }
 
 /**
- * A second process on one file would know only its own claims, and deliver what the first has delivered. The lock is
- * on a file of its own, so that the state itself can be read meanwhile; it ends with the process, however that ends.
+ * Marks the file as used by this process; `undefined`: another one uses it. The lock is on a file of its own, so that
+ * the state itself can be read meanwhile; it ends with the process, however that ends.
  */
-function takeOwnership(path: string): DatabaseSync {
-  const owner = new DatabaseSync(`${path}-owner`, { timeout: OPEN_TIMEOUT_MS });
+function takeOwnership(path: string): DatabaseSync | undefined {
+  const owner = new DatabaseSync(`${path}-owner`, { timeout: 0 });
   try {
     owner.exec('BEGIN EXCLUSIVE');
     return owner;
   } catch (error) {
     owner.close();
+    if (codeOf(error) === BUSY) return undefined;
     throw error;
   }
 }
@@ -90,7 +92,7 @@ function explained(error: unknown): Error {
   const { message } = error as Error;
   switch (codeOf(error)) {
     case BUSY:
-      return new Error('in use by another process; stop that one first, or give this one a path of its own');
+      return new Error('locked by another program; end that one first');
     case SQL_ERROR:
     case CORRUPT:
     case NOT_A_DATABASE:

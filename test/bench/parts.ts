@@ -77,7 +77,7 @@ function rates(count: number): void {
 
 async function claims(remembered: number): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'postern-parts-'));
-  const store = sqliteStore(join(folder, 'postern.db'));
+  const store = sqliteStore(join(folder, 'postern.db'), console.error);
   let next = 0;
   const group = async (size: number) => {
     const written: Promise<void>[] = [];

@@ -9,7 +9,7 @@ import type { Log } from './record/log.ts';
 import type { Metrics } from './record/metrics.ts';
 import { responderFor } from './respond.ts';
 import { choosingHeaders, findRoute, routeTable } from './route/table.ts';
-import type { RouteSettings, SenderProfile, Settings } from './settings.ts';
+import { METHODS, type RouteSettings, type SenderProfile, type Settings } from './settings.ts';
 import { memoryStore } from './store/memory.ts';
 import { sqliteStore } from './store/sqlite.ts';
 import type { AddressValue, Head, Refusal, Store } from './types.ts';
@@ -28,7 +28,6 @@ export interface Recorders {
 
 /** Larger bodies are not parsed for the sake of one word in the log. */
 const PARSED_BYTES = 64 * 1024;
-const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS'];
 
 /**
  * Opens the state that the settings name.
@@ -90,7 +89,7 @@ function compile(route: RouteSettings, upstream: Upstream): Route {
   return {
     name: route.name,
     sender: route.sender?.name,
-    methods: new Set(route.methods ?? METHODS),
+    methods: new Set<string>(route.methods ?? METHODS),
     checks: checksFor(route),
     bodyLimit: route.bodyLimit,
     eventType: eventTypeReader(route.sender),

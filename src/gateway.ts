@@ -3,6 +3,7 @@ import type { Checks } from './check/index.ts';
 import { type Claim, type Claimed, claimEvent, isSuccess } from './claim.ts';
 import { type Exchange, forward, type Outgoing } from './deliver/forward.ts';
 import type { Connections, Upstream } from './deliver/upstream.ts';
+import { factsOf, type Reason } from './reasons.ts';
 import { type Entry, newEntry } from './record/entry.ts';
 import { recordedAtItsEnd } from './record/stream.ts';
 import { acknowledge, type Responder, responderFor } from './respond.ts';
@@ -204,14 +205,17 @@ const GONE: Refusal = Object.freeze({ reason: 'body.incomplete', detail: LEFT })
 
 function refuse(responder: Responder, entry: Entry, refusal: Refusal): Reply | undefined {
   const reply = responder.refuse(refusal, entry.id);
-  entry.outcome = FAULTS.test(refusal.reason) ? 'failed' : 'refused';
+  entry.outcome = isFault(refusal.reason) ? 'failed' : 'refused';
   entry.reason = refusal.reason;
   entry.detail = refusal.detail;
   return reply.status === 0 ? undefined : reply;
 }
 
-/** A refusal is our "no" to a sender; a fault is what went wrong on our side or behind us. */
-const FAULTS = /^(?:upstream|gateway|state|claim)\.|^body\.incomplete$/;
+/** A refusal is our "no" to a sender; a fault is what went wrong on our side or behind us, or broke off unanswered. */
+function isFault(reason: Reason): boolean {
+  const { side, status } = factsOf(reason);
+  return side !== 'sender' || status === 0;
+}
 
 function pass(route: Route, head: Head, entry: Entry, answer: Parameters<Responder['pass']>[0]): Reply {
   const { reply, reason } = route.responder.pass(answer, head.method, head.id);

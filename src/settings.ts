@@ -1,5 +1,8 @@
 import type { KeyObject } from 'node:crypto';
 
+/** The methods a route may let in: any but CONNECT and TRACE. */
+export const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS'] as const;
+
 /** What the configuration says, read once, completely: durations in milliseconds, sizes in bytes, files loaded. */
 export interface Settings {
   /** Absolute path of the configuration file. */

@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { rm } from 'node:fs/promises';
-import http from 'node:http';
 import { join } from 'node:path';
 import { afterEach, beforeAll, expect, test } from 'vitest';
 import { defaults } from './support/ca.ts';
 import { expectDelivered, expectDuplicate, expectProblem } from './support/expect.ts';
 import { type Gateway, startGateway } from './support/gateway.ts';
 import { deliveriesOf, holdAnswers } from './support/hold.ts';
+import { readiness } from './support/readiness.ts';
 import { newSecret } from './support/secrets.ts';
 import { post } from './support/sender.ts';
 import { startUpstream, type Upstream } from './support/upstream.ts';
@@ -114,15 +114,3 @@ test('a client certificate without a subject is as good as any other', async () 
   expect(record.peer.certificate).toEqual({ subject: '', fingerprint: identity.fingerprint });
   expect(await gateway.stop()).toBe(0);
 });
-
-function readiness(gateway: Gateway): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const { port } = gateway.admin as { port: number };
-    http
-      .get({ host: '127.0.0.1', port, path: '/readyz', agent: false }, (response) => {
-        response.resume();
-        resolve(response.statusCode ?? 0);
-      })
-      .on('error', reject);
-  });
-}

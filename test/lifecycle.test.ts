@@ -1,10 +1,10 @@
 import { once } from 'node:events';
-import http from 'node:http';
 import net from 'node:net';
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { expectDelivered, expectProblem } from './support/expect.ts';
 import { type Gateway, startAndEnd, startGateway } from './support/gateway.ts';
 import { holdAnswers } from './support/hold.ts';
+import { readiness } from './support/readiness.ts';
 import { connect, post, requestBytes } from './support/sender.ts';
 import { startUpstream, type Upstream } from './support/upstream.ts';
 
@@ -35,18 +35,6 @@ async function untilRefused(port: number): Promise<string> {
     });
     if (outcome !== 'connected') return outcome;
   }
-}
-
-function readiness(gateway: Gateway): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const { port } = gateway.admin as { port: number };
-    http
-      .get({ host: '127.0.0.1', port, path: '/readyz', agent: false }, (response) => {
-        response.resume();
-        resolve(response.statusCode ?? 0);
-      })
-      .on('error', reject);
-  });
 }
 
 test('the listening line says where: address, port and admin', async () => {

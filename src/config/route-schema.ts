@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import type { Credential, RateKey } from '../settings.ts';
+import { type Credential, METHODS, type RateKey } from '../settings.ts';
 import { addressEntry } from './addresses.ts';
 import { certificateRule } from './certificate-rule.ts';
 import { either, list, section } from './issues.ts';
@@ -7,8 +7,6 @@ import { fields, NAME, readCredentialField, readHostName, readSenderField } from
 import { readPath, readUpstreamPath } from './paths.ts';
 import { signatureKey } from './signature-keys.ts';
 import { duration, fieldValue, flag, integer, rate, scalar, size, type Wrong, word } from './values.ts';
-
-export const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS'] as const;
 
 const name = scalar<string>({
   expected: 'a name of letters, digits, ".", "_" and "-", such as codat-events',

@@ -1,4 +1,5 @@
 import { fieldCount } from '../fields.ts';
+import { METHODS } from '../settings.ts';
 import type { Refusal, RequestHead } from '../types.ts';
 
 /** The most a head may take, and the most fields it may hold. */
@@ -16,7 +17,7 @@ export interface ParsedHead {
 
 /** RFC 9112 section 3: one space each, and only the version that this listener speaks. */
 const REQUEST_LINE = /^([A-Z]+) ([^ \r\n]+) HTTP\/1\.1$/;
-const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS', 'CONNECT', 'TRACE']);
+const KNOWN_METHODS = new Set<string>([...METHODS, 'CONNECT', 'TRACE']);
 
 /**
  * RFC 9112 section 5 and RFC 9110 sections 5.1 and 5.5: a token, a colon at once, a value without control characters;
@@ -58,7 +59,8 @@ const CONNECTION_OPTIONS = new Set(['', 'close', 'keep-alive', 'te', 'upgrade'])
 export function parseHead(text: string): ParsedHead | Refusal {
   const lineEnd = text.indexOf('\r\n');
   const [, method, target] = REQUEST_LINE.exec(text.slice(0, lineEnd)) ?? [];
-  if (method === undefined || target === undefined || !METHODS.has(method)) return malformed('request line');
+  if (method === undefined || target === undefined || !KNOWN_METHODS.has(method))
+    return malformed('request line');
   const block = text.slice(lineEnd + 2);
   if (!FIELDS.test(block)) return malformed('header field');
   const headers = splitFields(block);

@@ -7,6 +7,7 @@ import { factsOf, type Reason } from './reasons.ts';
 import { type Entry, newEntry } from './record/entry.ts';
 import { recordedAtItsEnd } from './record/stream.ts';
 import { acknowledge, type Responder, responderFor } from './respond.ts';
+import { Slots } from './slots.ts';
 import type { Handler, Head, Message, Refusal, Reply, Sender, Settlement, Store } from './types.ts';
 
 /** One route, compiled: everything that can be decided before a request is decided here. */
@@ -56,7 +57,7 @@ const DRAINING: Refusal = Object.freeze({ reason: 'gateway.draining' });
 
 /** The whole life of a request, in order. */
 export function createGateway(parts: Parts): Gateway {
-  const exchanges = new Set<Exchange>();
+  const exchanges = new Slots<Exchange>();
   let inFlight = 0;
 
   async function handle(head: Head, sender: Sender): Promise<Reply | undefined> {
@@ -133,7 +134,7 @@ export function createGateway(parts: Parts): Gateway {
     let kept: Promise<void> | undefined;
     let answered = false;
     let settled = false;
-    let exchange: Exchange | undefined;
+    let place: number | undefined;
     const outgoing: Outgoing = {
       method: message.method,
       path: route.upstreamTarget(message),
@@ -144,18 +145,17 @@ export function createGateway(parts: Parts): Gateway {
       wantsBody: route.responder.passesBody,
       settled: (settlement) => {
         settled = true;
-        if (exchange !== undefined) exchanges.delete(exchange);
+        if (place !== undefined) exchanges.remove(place);
         sender.releaseBody();
         kept = claim?.settle(settlement)?.catch((error) => parts.unkeptClaim(entry, error));
         if (answered) parts.late(entry, settlement);
       },
     };
-    const begun = begin(connections, outgoing, claim);
-    exchange = begun;
-    if (!settled) exchanges.add(begun);
+    const exchange = begin(connections, outgoing, claim);
+    if (!settled) place = exchanges.add(exchange);
     // A claimed event is delivered to its end; any other delivery ends with the sender that asked for it.
-    if (claim === undefined) sender.onGone = () => begun.giveUp(GONE);
-    const outcome = await begun.answer;
+    if (claim === undefined) sender.onGone = () => exchange.giveUp(GONE);
+    const outcome = await exchange.answer;
     answered = true;
     entry.upstream = connections.target.name;
     entry.upstreamMs = performance.now() - startedMs;

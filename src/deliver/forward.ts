@@ -1,8 +1,8 @@
-import type { Dispatcher } from 'undici';
+import type { Client, Dispatcher } from 'undici';
 import type { Fields } from '../fields.ts';
 import type { Reason } from '../reasons.ts';
 import type { BodySink, BodyStream, Refusal, Settlement, UpstreamAnswer } from '../types.ts';
-import type { Connections, Place } from './upstream.ts';
+import type { Connections, Waiter } from './upstream.ts';
 
 /** Answers up to this size are held whole and go out in one write; larger ones flow with back-pressure. */
 const HELD_BYTES = 64 * 1024;
@@ -37,14 +37,15 @@ export interface Exchange {
  */
 export function forward(connections: Connections, outgoing: Outgoing): Exchange {
   const answer = Promise.withResolvers<UpstreamAnswer | Refusal>();
-  const handler = new ForwardHandler(outgoing, answer.resolve);
-  handler.begin(connections);
+  const handler = new ForwardHandler(connections, outgoing, answer.resolve);
+  connections.enter(handler);
   return { answer: answer.promise, giveUp: (refusal) => handler.giveUp(refusal) };
 }
 
 type Phase = 'waiting' | 'holding' | 'flowing' | 'discarding' | 'done';
 
-class ForwardHandler implements Dispatcher.DispatchHandler, BodyStream {
+class ForwardHandler implements Dispatcher.DispatchHandler, BodyStream, Waiter {
+  readonly #connections: Connections;
   readonly #outgoing: Outgoing;
   readonly #resolve: (answer: UpstreamAnswer | Refusal) => void;
   #phase: Phase = 'waiting';
@@ -58,10 +59,14 @@ class ForwardHandler implements Dispatcher.DispatchHandler, BodyStream {
   #heldBytes = 0;
   #sink: BodySink | undefined;
   #failed = false;
-  #place: Place | undefined;
-  #over = false;
+  #connection: Client | undefined;
 
-  constructor(outgoing: Outgoing, resolve: (answer: UpstreamAnswer | Refusal) => void) {
+  constructor(
+    connections: Connections,
+    outgoing: Outgoing,
+    resolve: (answer: UpstreamAnswer | Refusal) => void,
+  ) {
+    this.#connections = connections;
     this.#outgoing = outgoing;
     this.#resolve = resolve;
     this.#timer = setTimeout(
@@ -70,7 +75,8 @@ class ForwardHandler implements Dispatcher.DispatchHandler, BodyStream {
     );
   }
 
-  begin(connections: Connections): void {
+  send(connection: Client): void {
+    this.#connection = connection;
     const { method, path, headers, body } = this.#outgoing;
     const options: Dispatcher.DispatchOptions = {
       method: method as Dispatcher.HttpMethod,
@@ -78,10 +84,8 @@ class ForwardHandler implements Dispatcher.DispatchHandler, BodyStream {
       headers: headers as string[],
       body,
       idempotent: false,
-      bodyTimeout: STALL_MS,
     };
-    this.#place = connections.enter((pool) => pool.dispatch(options, this));
-    if (this.#over) this.#place.free();
+    connection.dispatch(options, this);
   }
 
   giveUp(refusal: Refusal): void {
@@ -91,7 +95,7 @@ class ForwardHandler implements Dispatcher.DispatchHandler, BodyStream {
     if (!begun || this.#settled || this.#outgoing.lateMs === 0) {
       // Nothing of a request that still waits for its turn has been sent, so nothing can come of it later.
       this.#settle(refusal);
-      this.#place?.leave();
+      this.#connections.leave(this);
       this.#end();
     } else {
       this.#timer = setTimeout(() => this.#end(), this.#outgoing.lateMs);
@@ -113,10 +117,10 @@ class ForwardHandler implements Dispatcher.DispatchHandler, BodyStream {
     this.#status = status;
     this.#headers = flatten(headers);
     if (this.#answered) {
-      this.#phase = 'discarding';
+      this.#discard();
     } else if (!this.#outgoing.wantsBody(status)) {
       this.#answer({ status, headers: this.#headers, body: undefined });
-      this.#phase = 'discarding';
+      this.#discard();
     } else {
       this.#phase = 'holding';
     }
@@ -124,7 +128,8 @@ class ForwardHandler implements Dispatcher.DispatchHandler, BodyStream {
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
     if (this.#phase === 'flowing' && this.#sink !== undefined) {
-      if (!this.#sink.write(chunk)) controller.pause();
+      this.#timer?.refresh();
+      if (!this.#sink.write(chunk)) this.#pause(controller);
       return;
     }
     this.#heldBytes += chunk.length;
@@ -134,7 +139,7 @@ class ForwardHandler implements Dispatcher.DispatchHandler, BodyStream {
     }
     this.#held.push(chunk);
     if (this.#heldBytes > HELD_BYTES && this.#phase === 'holding') {
-      controller.pause();
+      this.#pause(controller);
       this.#phase = 'flowing';
       this.#answer({ status: this.#status, headers: this.#headers, body: this });
     }
@@ -173,11 +178,30 @@ class ForwardHandler implements Dispatcher.DispatchHandler, BodyStream {
   }
 
   resume(): void {
+    if (this.#phase !== 'flowing') return;
+    this.#watch();
     this.#controller?.resume();
   }
 
   cancel(): void {
     this.#end();
+  }
+
+  /** A sender that reads slowly is not the upstream's silence. */
+  #pause(controller: Dispatcher.DispatchController): void {
+    clearTimeout(this.#timer);
+    controller.pause();
+  }
+
+  /** Nobody waits for the rest any more, but its end leaves the connection fit for the next request. */
+  #discard(): void {
+    this.#phase = 'discarding';
+    this.#watch();
+  }
+
+  #watch(): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#controller?.abort(STALLED), STALL_MS);
   }
 
   /** Cuts the exchange off, and with it the connection it runs on. */
@@ -203,8 +227,9 @@ class ForwardHandler implements Dispatcher.DispatchHandler, BodyStream {
 
   /** The connection is another's. */
   #free(): void {
-    this.#over = true;
-    this.#place?.free();
+    const connection = this.#connection;
+    this.#connection = undefined;
+    if (connection !== undefined) this.#connections.free(connection);
   }
 
   #done(): void {
@@ -212,6 +237,8 @@ class ForwardHandler implements Dispatcher.DispatchHandler, BodyStream {
     clearTimeout(this.#timer);
   }
 }
+
+const STALLED = new Error(`nothing of the answer arrived for ${STALL_MS / 1000} s`);
 
 function flatten(headers: Record<string, unknown>): Fields {
   const fields: string[] = [];
@@ -226,11 +253,11 @@ function flatten(headers: Record<string, unknown>): Fields {
 /** A request that never began failed to connect; of one that began the upstream may have seen any part. */
 function faultOf(error: Error & { code?: string }, begun: boolean): Refusal {
   const detail = `${error.code ?? error.name}: ${error.message}`;
+  if (error === STALLED) return { reason: 'upstream.timeout', detail };
   return { reason: begun ? reasonOf(error) : 'upstream.unreachable', detail };
 }
 
 function reasonOf({ code = '', name, message }: Error & { code?: string }): Reason {
-  if (code === 'UND_ERR_BODY_TIMEOUT') return 'upstream.timeout';
   // undici's words for a 100 or 101 that nobody asked for.
   const unasked = code === 'UND_ERR_SOCKET' && /^bad (response|upgrade)$/.test(message);
   const invalid =

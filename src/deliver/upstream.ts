@@ -1,4 +1,4 @@
-import { Pool } from 'undici';
+import { Client } from 'undici';
 import type { Target, UpstreamSettings } from '../settings.ts';
 
 /** An upstream's connections, kept for the life of the configuration. */
@@ -10,27 +10,67 @@ export interface Upstream {
   close(): Promise<void>;
 }
 
-/** The connections to one target. */
-export interface Connections {
-  readonly target: Target;
-  /** Calls `send` as soon as one of the connections is free, in order of asking. */
-  enter(send: (pool: Pool) => void): Place;
+/** A request that is to be sent on one connection. */
+export interface Waiter {
+  /** Called once, as soon as a connection is free; it is this request's until `free` is called. */
+  send(connection: Client): void;
 }
 
-/** A request's place among those that use, or wait for, the connections to a target. */
-export interface Place {
+/**
+ * The connections to one target, each with one request at a time. The queue is here and not in undici: there, a
+ * request that was given up would stay, body and all.
+ */
+export class Connections {
+  readonly target: Target;
+  readonly #settings: UpstreamSettings;
+  readonly #all: Client[] = [];
+  /** The one that was used last is used next: those that are not needed grow idle and are closed. */
+  readonly #idle: Client[] = [];
+  readonly #waiting = new Set<Waiter>();
+
+  constructor(target: Target, settings: UpstreamSettings) {
+    this.target = target;
+    this.#settings = settings;
+  }
+
+  /** Calls `send` at once, or in order of asking. */
+  enter(waiter: Waiter): void {
+    const connection = this.#idle.pop() ?? this.#another();
+    if (connection === undefined) this.#waiting.add(waiter);
+    else waiter.send(connection);
+  }
+
   /** Leaves the queue; false: the request is being sent already. */
-  leave(): boolean;
-  /** The exchange is over: the next in the queue may send. Must be called once. */
-  free(): void;
+  leave(waiter: Waiter): boolean {
+    return this.#waiting.delete(waiter);
+  }
+
+  /** The exchange on this connection is over. Must be called once for each `send`. */
+  free(connection: Client): void {
+    const [next] = this.#waiting;
+    if (next === undefined) {
+      this.#idle.push(connection);
+      return;
+    }
+    this.#waiting.delete(next);
+    next.send(connection);
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#all.map((connection) => connection.destroy()));
+  }
+
+  #another(): Client | undefined {
+    if (this.#all.length >= this.#settings.connections) return undefined;
+    const connection = clientFor(this.target, this.#settings);
+    this.#all.push(connection);
+    return connection;
+  }
 }
 
 /** Opens nothing yet: connections are made when they are needed. */
 export function openUpstream(settings: UpstreamSettings): Upstream {
-  const pools = settings.targets.map((target) => poolFor(target, settings));
-  const all = settings.targets.map((target, place) =>
-    connectionsOf(target, pools[place] as Pool, settings.connections),
-  );
+  const all = settings.targets.map((target) => new Connections(target, settings));
   let turn = 0;
   return {
     settings,
@@ -39,40 +79,14 @@ export function openUpstream(settings: UpstreamSettings): Upstream {
       return all[turn] as Connections;
     },
     close: async () => {
-      await Promise.all(pools.map((pool) => pool.destroy()));
+      await Promise.all(all.map((connections) => connections.close()));
     },
   };
 }
 
-/** The queue is here and not in the pool: there, a request that was given up would stay, body and all. */
-function connectionsOf(target: Target, pool: Pool, count: number): Connections {
-  const waiting = new Set<() => void>();
-  let free = count;
-  return {
-    target,
-    enter: (send) => {
-      const start = () => {
-        free -= 1;
-        waiting.delete(start);
-        send(pool);
-      };
-      waiting.add(start);
-      if (free > 0) start();
-      return {
-        leave: () => waiting.delete(start),
-        free: () => {
-          free += 1;
-          const [next] = waiting;
-          next?.();
-        },
-      };
-    },
-  };
-}
-
-function poolFor(target: Target, { connections, connectTimeoutMs, tls }: UpstreamSettings): Pool {
-  return new Pool(target.origin, {
-    connections,
+/** One connection, made again where it was lost. */
+function clientFor(target: Target, { connectTimeoutMs, tls }: UpstreamSettings): Client {
+  return new Client(target.origin, {
     pipelining: 1,
     connect: {
       timeout: connectTimeoutMs,

@@ -147,7 +147,7 @@ export interface Sender {
   readBody(limitBytes: number, byMs: number): Buffer | Refusal | Promise<Buffer | Refusal>;
   /** Nothing needs the body any more: its memory counts as free. May be called more than once. */
   releaseBody(): void;
-  /** Whether the sender has ended its side of the connection: it may not be there to read the answer. */
+  /** Whether the connection has ended: nobody reads the answer. */
   readonly isGone: boolean;
   /** Called once if the connection ends before the answer was handed over. */
   onGone: (() => void) | undefined;

@@ -135,7 +135,7 @@ test('a sender that disconnects after its request was read does not cancel the d
   await settled(gateway);
   release();
   const record = await gateway.record((one) => one.message_id === id);
-  expect([record.status, record.outcome]).toEqual([undefined, 'delivered']);
+  expect(record.outcome).toBe('delivered');
   await expectDuplicate(gateway, await send('/a', id));
   expect(deliveriesOf(upstream, id)).toBe(1);
 });

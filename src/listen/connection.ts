@@ -2,11 +2,12 @@ import { randomUUID } from 'node:crypto';
 import type { TLSSocket } from 'node:tls';
 import type { BodyBudget } from '../body.ts';
 import type { Limits } from '../settings.ts';
-import type { BodyStream, Handler, Peer, Refusal, Reply, UnreadHead } from '../types.ts';
+import type { Handler, Peer, Refusal, Reply, UnreadHead } from '../types.ts';
+import { Alarm } from './alarm.ts';
 import { Exchange, type Line } from './exchange.ts';
 import type { ParsedHead } from './head.ts';
 import { Inbox } from './inbox.ts';
-import { writeAnswer } from './write.ts';
+import { AnswerWriter } from './write.ts';
 
 export interface ConnectionOptions {
   readonly handler: Handler;
@@ -20,12 +21,13 @@ const MOST_AHEAD_BYTES = 64 * 1024;
 /** A close with unread bytes resets the connection and can lose the answer: so much, or so long, is still read. */
 const MOST_LINGER_BYTES = 256 * 1024;
 const LINGER_MS = 2000;
+/** When a sender that has closed its side is asked whether it is still there; after a second nobody asks again. */
+const PROBES_MS = [100, 1000];
 /** A sender that does not read its answer for this long is cut. */
 const STALL_MS = 30_000;
 
-const NEVER = Number.POSITIVE_INFINITY;
-
-type Phase = 'head' | 'request' | 'dropping' | 'closing';
+/** `written`: the answer is, but the sender has not taken it yet. */
+type Phase = 'head' | 'request' | 'written' | 'dropping' | 'closing';
 
 /**
  * One sender's connection: one request at a time, in order (RFC 9112 section 9.3). A request is either under way in
@@ -34,15 +36,14 @@ type Phase = 'head' | 'request' | 'dropping' | 'closing';
 export class Connection implements Line {
   readonly budget: BodyBudget;
   readonly bodyTimeoutMs: number;
+  readonly inbox = new Inbox();
+  readonly alarm = new Alarm();
   readonly #socket: TLSSocket;
   readonly #options: ConnectionOptions;
   #phase: Phase = 'head';
-  readonly #inbox = new Inbox();
   #exchange: Exchange | undefined;
-  #stream: BodyStream | undefined;
+  readonly #writer: AnswerWriter;
   #startedMs: number | undefined;
-  #dueMs = NEVER;
-  #onDue: () => void = () => undefined;
   #lingered = 0;
   #draining = false;
   #ended = false;
@@ -50,6 +51,9 @@ export class Connection implements Line {
   constructor(socket: TLSSocket, options: ConnectionOptions) {
     this.#socket = socket;
     this.#options = options;
+    this.#writer = new AnswerWriter(socket, (doesWait) =>
+      doesWait ? this.#allow(STALL_MS) : this.alarm.clear(),
+    );
     this.budget = options.budget;
     this.bodyTimeoutMs = options.limits.bodyTimeout;
     socket.on('data', (chunk: Buffer) => this.#receive(chunk));
@@ -57,15 +61,8 @@ export class Connection implements Line {
     socket.on('close', () => this.#closed());
     socket.on('error', () => socket.destroy());
     socket.on('drain', () => this.#drained());
-    socket.on('finish', () => this.due(performance.now() + LINGER_MS, () => this.destroy()));
-    this.due(performance.now() + options.limits.idleTimeout, () => this.#close());
-  }
-
-  /** Acts on whatever is overdue; called by the listener's one sweep. */
-  sweep(nowMs: number): void {
-    if (nowMs < this.#dueMs) return;
-    this.#dueMs = NEVER;
-    this.#onDue();
+    socket.on('finish', () => this.#allow(LINGER_MS));
+    this.alarm.set(performance.now() + options.limits.idleTimeout, () => this.#close());
   }
 
   /** The process is about to end: closes now if nothing is under way, else after the answer. */
@@ -78,17 +75,13 @@ export class Connection implements Line {
     this.#socket.destroy();
   }
 
-  take(use: (bytes: Buffer) => number): void {
-    this.#inbox.take(use);
-  }
-
   sendContinue(): void {
     this.#socket.write('HTTP/1.1 100 Continue\r\n\r\n', 'latin1');
   }
 
-  due(atMs: number, timeout: () => void): void {
-    this.#dueMs = atMs;
-    this.#onDue = timeout;
+  /** The connection is cut if the sender needs longer. */
+  #allow(ms: number): void {
+    this.alarm.set(performance.now() + ms, () => this.destroy());
   }
 
   wanted(): void {
@@ -101,24 +94,25 @@ export class Connection implements Line {
       if (this.#lingered > MOST_LINGER_BYTES) this.#socket.destroy();
       return;
     }
-    this.#inbox.add(chunk);
+    this.inbox.add(chunk);
     if (this.#phase === 'head') this.#readHead();
     else if (this.#phase === 'dropping') this.#drop();
-    else if (this.#exchange?.isReading) this.take((bytes) => this.#exchange?.push(bytes) ?? 0);
-    else if (this.#inbox.size > MOST_AHEAD_BYTES) this.#socket.pause();
+    else if (this.#exchange?.isReading) this.#exchange.read();
+    else if (this.inbox.size > MOST_AHEAD_BYTES) this.#socket.pause();
   }
 
   #readHead(): void {
     const startedMs = this.#startedMs ?? performance.now();
     if (this.#startedMs === undefined) {
       this.#startedMs = startedMs;
-      this.due(startedMs + this.#options.limits.headerTimeout, () =>
+      this.alarm.set(startedMs + this.#options.limits.headerTimeout, () =>
         this.#refuse({ reason: 'body.timeout', detail: 'head' }),
       );
     }
-    const parsed = this.#inbox.takeHead();
-    if (parsed === undefined) return;
-    if ('reason' in parsed) this.#refuse(parsed);
+    const parsed = this.inbox.takeHead();
+    if (parsed === undefined) {
+      if (this.#ended) this.#close();
+    } else if ('reason' in parsed) this.#refuse(parsed);
     else this.#begin(parsed, startedMs);
   }
 
@@ -127,7 +121,7 @@ export class Connection implements Line {
     const exchange = new Exchange(parsed, this);
     this.#exchange = exchange;
     this.#phase = 'request';
-    this.#dueMs = NEVER;
+    this.alarm.clear();
     const { request, refusal } = parsed;
     if (refusal !== undefined) {
       const { method, path } = request;
@@ -147,34 +141,24 @@ export class Connection implements Line {
       return;
     }
     this.#phase = 'closing';
-    const nothing = () => undefined;
-    const done = () => this.#close();
-    writeAnswer(this.#socket, reply, { method: 'GET', close: true, flowing: nothing, done, failed: nothing });
+    this.#writer.write(reply, { method: 'GET', close: true, done: () => this.#close() });
   }
 
   #answer(exchange: Exchange, reply: Reply | undefined): void {
     exchange.onGone = undefined;
+    this.alarm.clear();
     if (reply === undefined || this.#socket.destroyed) {
       exchange.discard(reply);
       this.destroy();
       return;
     }
     const keep = exchange.bodyDone || exchange.mayDrop;
-    const close = reply.close || exchange.head.wantsClose || this.#draining || this.#ended || !keep;
-    this.#stream = reply.body === undefined || Buffer.isBuffer(reply.body) ? undefined : reply.body;
-    writeAnswer(this.#socket, reply, {
-      method: exchange.head.request.method,
+    const close = reply.close || exchange.head.wantsClose || this.#isLast || !keep;
+    const { method } = exchange.head.request;
+    this.#writer.write(reply, {
+      method,
       close,
-      flowing: (isFlowing) =>
-        this.due(isFlowing ? NEVER : performance.now() + STALL_MS, () => this.destroy()),
-      done: () => {
-        this.#stream = undefined;
-        this.#after(close);
-      },
-      failed: () => {
-        this.#stream = undefined;
-        this.destroy();
-      },
+      done: (isWhole) => (isWhole ? this.#after(close) : this.destroy()),
     });
   }
 
@@ -182,78 +166,86 @@ export class Connection implements Line {
   #after(close: boolean): void {
     if (close) {
       this.#close();
-      return;
-    }
-    if (this.#socket.writableNeedDrain) {
-      this.due(performance.now() + STALL_MS, () => this.destroy());
-      return;
-    }
-    if (this.#exchange?.bodyDone) {
+    } else if (this.#socket.writableNeedDrain) {
+      this.#phase = 'written';
+      this.#allow(STALL_MS);
+    } else if (this.#exchange?.bodyDone) {
       this.#next();
-      return;
+    } else {
+      this.#phase = 'dropping';
+      this.alarm.set(performance.now() + this.bodyTimeoutMs, () => this.#close());
+      this.wanted();
+      this.#drop();
     }
-    this.#phase = 'dropping';
-    this.due(performance.now() + this.bodyTimeoutMs, () => this.#close());
-    this.wanted();
-    this.#drop();
   }
 
   #drop(): void {
     const exchange = this.#exchange;
-    let used = 0;
-    this.#inbox.take((bytes) => {
-      used = exchange?.drop(bytes) ?? 0;
-      return Math.max(used, 0);
-    });
-    if (used < 0) this.#close();
-    else if (exchange?.bodyDone) this.#next();
+    if (exchange?.drop() !== true) this.#close();
+    else if (exchange.bodyDone) this.#next();
   }
 
   #next(): void {
     this.#exchange = undefined;
     this.#phase = 'head';
     this.#startedMs = undefined;
-    if (this.#draining || this.#ended) {
+    if (this.#isLast) {
       this.#close();
       return;
     }
-    this.due(performance.now() + this.#options.limits.idleTimeout, () => this.#close());
+    this.alarm.set(performance.now() + this.#options.limits.idleTimeout, () => this.#close());
     this.wanted();
     // Not at once: a client that sends many requests ahead must not fill the stack, nor keep others waiting.
-    if (this.#inbox.size > 0)
-      setImmediate(() => this.#phase === 'head' && this.#inbox.size > 0 && this.#readHead());
+    if (this.inbox.size > 0)
+      setImmediate(() => this.#phase === 'head' && this.inbox.size > 0 && this.#readHead());
   }
 
   #drained(): void {
-    if (this.#stream !== undefined) {
-      this.#dueMs = NEVER;
-      this.#stream.resume();
-    } else if (this.#phase === 'request' && this.#exchange !== undefined && this.#dueMs !== NEVER) {
-      this.#after(false);
-    }
+    if (this.#phase === 'written') this.#after(false);
+    else this.#writer.drained();
   }
 
   #close(): void {
     this.#phase = 'closing';
-    this.#inbox.clear();
+    this.inbox.clear();
     this.#socket.end();
     this.wanted();
     // The answer may still wait for a slow reader; the short time begins when the last of it has been sent.
-    this.due(performance.now() + STALL_MS, () => this.destroy());
+    this.#allow(STALL_MS);
   }
 
-  /** The sender has said all it will say. */
+  /** No request comes after the one under way. */
+  get #isLast(): boolean {
+    return this.#draining || (this.#ended && this.inbox.size === 0);
+  }
+
+  /** The sender has said all it will say: it may have closed its side only, and read on, or be gone altogether. */
   #end(): void {
     this.#ended = true;
-    if (this.#phase === 'request') this.#exchange?.gone();
-    else if (this.#phase === 'closing') this.#socket.end();
-    else this.destroy();
+    const isNextRead = this.#startedMs !== undefined || this.inbox.size === 0;
+    if (this.#phase === 'request') {
+      if (!this.#exchange?.bodyDone) this.#exchange?.gone();
+      else if (!this.#writer.isFlowing) this.#probe(0);
+    } else if (this.#phase === 'dropping' || (this.#phase === 'head' && isNextRead)) {
+      this.destroy();
+    } else if (this.#phase === 'closing') {
+      this.#socket.end();
+    }
+  }
+
+  /**
+   * Only a write tells: the first one is answered with a reset, the next one fails for it. An interim answer is one that
+   * every client must understand, whether it expects it or not (RFC 9110 section 15.2).
+   */
+  #probe(count: number): void {
+    this.sendContinue();
+    const nextMs = PROBES_MS[count];
+    if (nextMs !== undefined) this.alarm.set(performance.now() + nextMs, () => this.#probe(count + 1));
   }
 
   #closed(): void {
-    this.#dueMs = NEVER;
+    this.alarm.clear();
     this.#exchange?.gone();
-    this.#stream?.cancel();
-    this.#stream = undefined;
+    this.#writer.cancel();
   }
 }

@@ -1,16 +1,16 @@
 import { type BodyBudget, BodyBuffer } from '../body.ts';
 import type { Refusal, Reply, Sender } from '../types.ts';
+import type { Alarm } from './alarm.ts';
 import { ChunkedFraming, type Framing, LengthFraming } from './framing.ts';
 import type { ParsedHead } from './head.ts';
+import type { Inbox } from './inbox.ts';
 
 /** What an exchange needs of the connection it runs on. */
 export interface Line {
-  /** The bytes that have arrived and nobody has used; using some of them leaves the rest. */
-  take(use: (bytes: Buffer) => number): void;
+  readonly inbox: Inbox;
   /** Tells the client to go on (RFC 9110 section 10.1.1). */
   sendContinue(): void;
-  /** `timeout` is called at that monotonic time. */
-  due(atMs: number, timeout: () => void): void;
+  readonly alarm: Alarm;
   /** Reading goes on: more bytes are wanted. */
   wanted(): void;
   readonly budget: BodyBudget;
@@ -79,6 +79,8 @@ export class Exchange implements Sender {
     const length = this.head.request.contentLength;
     if (length === 0) return EMPTY;
     if (length !== undefined && length > limitBytes) return TOO_LARGE;
+    const whole = length === undefined ? undefined : this.#line.inbox.takeWhole(length);
+    if (whole !== undefined) return this.#accept(whole);
     let early: Buffer | Refusal | undefined;
     const buffer = new BodyBuffer(this.#line.budget, length ?? limitBytes);
     this.#release = () => buffer.release();
@@ -89,15 +91,26 @@ export class Exchange implements Sender {
         early = body;
       },
     };
-    this.#line.take((bytes) => this.push(bytes));
+    this.read();
     if (early !== undefined) return early;
     const { promise, resolve } = Promise.withResolvers<Buffer | Refusal>();
     this.#reading.resolve = resolve;
     if (this.head.expectsContinue && !this.#begun) this.#line.sendContinue();
     this.#begun = true;
-    this.#line.due(Math.min(this.#headEndMs + this.#line.bodyTimeoutMs, byMs), () => this.#stop(TIMEOUT));
+    this.#line.alarm.set(Math.min(this.#headEndMs + this.#line.bodyTimeoutMs, byMs), () =>
+      this.#stop(TIMEOUT),
+    );
     this.#line.wanted();
     return promise;
+  }
+
+  /** A body that came with its head. */
+  #accept(whole: Buffer): Buffer | Refusal {
+    this.#framing.push(whole, () => true);
+    const { budget } = this.#line;
+    if (!budget.reserve(whole.length)) return OVERLOADED;
+    this.#release = () => budget.release(whole.length);
+    return whole;
   }
 
   releaseBody(): void {
@@ -105,8 +118,13 @@ export class Exchange implements Sender {
     this.#release = undefined;
   }
 
-  /** Bytes for the body that is being read. Returns how many were used. */
-  push(bytes: Buffer): number {
+  /** Takes what has arrived for the body that is being read. */
+  read(): void {
+    this.#line.inbox.take((bytes) => this.#push(bytes));
+  }
+
+  /** Returns how many bytes were used. */
+  #push(bytes: Buffer): number {
     const reading = this.#reading;
     if (reading === undefined) return 0;
     this.#begun ||= bytes.length > 0;
@@ -123,11 +141,16 @@ export class Exchange implements Sender {
     return used < 0 ? bytes.length : used;
   }
 
-  /** Bytes of a body that nobody wants. Returns how many were used; -1: too many, or malformed. */
-  drop(bytes: Buffer): number {
-    const used = this.#framing.push(bytes, () => true);
-    this.#droppedBytes += used;
-    return this.#droppedBytes > MOST_DROPPED_BYTES ? -1 : used;
+  /** Drops what has arrived of a body that nobody wants; false: too much, or malformed. */
+  drop(): boolean {
+    let isSound = true;
+    this.#line.inbox.take((bytes) => {
+      const used = this.#framing.push(bytes, () => true);
+      this.#droppedBytes += used;
+      isSound = used >= 0 && this.#droppedBytes <= MOST_DROPPED_BYTES;
+      return Math.max(used, 0);
+    });
+    return isSound;
   }
 
   /** The sender is gone: nothing more will come, and nobody reads the answer. */
@@ -150,7 +173,7 @@ export class Exchange implements Sender {
   }
 
   #settle(body: Buffer | Refusal): void {
-    this.#line.due(Number.POSITIVE_INFINITY, () => undefined);
+    this.#line.alarm.clear();
     this.#reading?.resolve(body);
     this.#reading = undefined;
   }

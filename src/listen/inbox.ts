@@ -28,6 +28,15 @@ export class Inbox {
     this.#drop(use(this.#bytes));
   }
 
+  /** The next `count` bytes, if they have all arrived: no copy, they are the ones that were read. */
+  takeWhole(count: number): Buffer | undefined {
+    if (this.size < count) return undefined;
+    this.#join();
+    const whole = this.#bytes.length === count ? this.#bytes : this.#bytes.subarray(0, count);
+    this.#drop(count);
+    return whole;
+  }
+
   clear(): void {
     this.#bytes = EMPTY;
     this.#later = [];

@@ -121,7 +121,7 @@ export async function listen(options: ListenOptions): Promise<Listener> {
 
   const sweeping = setInterval(() => {
     const nowMs = performance.now();
-    for (const connection of connections) connection.sweep(nowMs);
+    for (const connection of connections) connection.alarm.sweep(nowMs);
   }, SWEEP_MS);
   const closed = Promise.withResolvers<void>();
   server.on('close', () => {

@@ -2,44 +2,77 @@ import type { TLSSocket } from 'node:tls';
 import type { BodyStream, Reply } from '../types.ts';
 import { encodeChunk, encodeHead, encodeWhole, framingOf, LAST_CHUNK } from './encode.ts';
 
-export interface WriteOptions {
+/** How one answer is written. */
+export interface Writing {
+  /** Of the request: it decides whether there is a body. */
   readonly method: string;
   /** The connection ends after this answer. */
   readonly close: boolean;
-  /** Whether the sender takes what is written, or is slower than the upstream. */
-  readonly flowing: (isFlowing: boolean) => void;
-  /** The whole answer is written. */
-  readonly done: () => void;
-  /** The upstream died: the sender must see that the answer is not whole. */
-  readonly failed: () => void;
+  /** Called once. False: the upstream died, and the sender must see that the answer is not whole. */
+  readonly done: (isWhole: boolean) => void;
 }
 
-/** Writes an answer: a small one in one piece, a stream as it comes. */
-export function writeAnswer(socket: TLSSocket, reply: Reply, options: WriteOptions): void {
-  const { body } = reply;
-  if (body !== undefined && !Buffer.isBuffer(body)) {
-    writeStream(socket, reply, body, options);
-    return;
+/** Writes the answers of one connection: a small one in one piece, a stream as it comes and as the sender takes it. */
+export class AnswerWriter {
+  readonly #socket: TLSSocket;
+  readonly #waits: (doesWait: boolean) => void;
+  #stream: BodyStream | undefined;
+
+  /** @param waits told when the sender is slower than the upstream, and when it has taken what was written */
+  constructor(socket: TLSSocket, waits: (doesWait: boolean) => void) {
+    this.#socket = socket;
+    this.#waits = waits;
   }
-  socket.write(encodeWhole({ ...reply, body }, framingOf(reply, options.method), options.close));
-  options.done();
-}
 
-function writeStream(socket: TLSSocket, reply: Reply, body: BodyStream, options: WriteOptions): void {
-  const framing = framingOf(reply, options.method);
-  socket.write(encodeHead(reply, framing, options.close), 'latin1');
-  body.start({
-    write: (chunk) => {
-      // An empty chunk would be the last one.
-      if (chunk.length === 0) return true;
-      const isFlowing = socket.write(framing === 'chunked' ? encodeChunk(chunk) : chunk);
-      options.flowing(isFlowing);
-      return isFlowing;
-    },
-    end: () => {
-      if (framing === 'chunked') socket.write(LAST_CHUNK);
-      options.done();
-    },
-    fail: options.failed,
-  });
+  /** A stream is being written. */
+  get isFlowing(): boolean {
+    return this.#stream !== undefined;
+  }
+
+  write(reply: Reply, writing: Writing): void {
+    const { body } = reply;
+    if (body === undefined || Buffer.isBuffer(body)) {
+      this.#socket.write(encodeWhole({ ...reply, body }, framingOf(reply, writing.method), writing.close));
+      writing.done(true);
+    } else {
+      this.#writeStream(reply, body, writing);
+    }
+  }
+
+  /** The sender has taken what was written. */
+  drained(): void {
+    if (this.#stream === undefined) return;
+    this.#waits(false);
+    this.#stream.resume();
+  }
+
+  /** The sender is gone. */
+  cancel(): void {
+    this.#stream?.cancel();
+    this.#stream = undefined;
+  }
+
+  #writeStream(reply: Reply, body: BodyStream, { method, close, done }: Writing): void {
+    const framing = framingOf(reply, method);
+    this.#stream = body;
+    this.#socket.write(encodeHead(reply, framing, close), 'latin1');
+    body.start({
+      write: (chunk) => {
+        // An empty chunk would be the last one.
+        if (chunk.length === 0) return true;
+        const isTaken = this.#socket.write(framing === 'chunked' ? encodeChunk(chunk) : chunk);
+        this.#waits(!isTaken);
+        return isTaken;
+      },
+      end: () => {
+        if (framing === 'chunked') this.#socket.write(LAST_CHUNK);
+        this.#stream = undefined;
+        done(true);
+      },
+      fail: () => {
+        this.#stream = undefined;
+        done(false);
+      },
+    });
+  }
 }

@@ -1,0 +1,86 @@
+import { randomUUID } from 'node:crypto';
+import type { ConnectionOptions } from 'node:tls';
+import { beforeAll, expect, test } from 'vitest';
+import { expectDelivered } from './support/expect.ts';
+import { type Gateway, startGateway } from './support/gateway.ts';
+import { holdAnswers } from './support/hold.ts';
+import { newSecret } from './support/secrets.ts';
+import { connect, requestBytes } from './support/sender.ts';
+import { startUpstream, type Upstream } from './support/upstream.ts';
+
+const secret = newSecret();
+/** Node's client closes the other side by itself unless it is told not to. */
+const STAYS = { tls: { allowHalfOpen: true } as ConnectionOptions };
+
+let upstream: Upstream;
+let gateway: Gateway;
+
+beforeAll(async () => {
+  upstream = await startUpstream();
+  const signature = { scheme: 'standard-webhooks', secrets: [secret] };
+  gateway = await startGateway({
+    upstreams: { app: upstream.url },
+    routes: [
+      { name: 'plain', path: '/plain', addresses: 'any', upstream: 'app' },
+      { name: 'signed', path: '/signed', addresses: 'any', upstream: 'app', signature },
+    ],
+  });
+});
+
+const newBody = () => `{"event":"${randomUUID()}"}`;
+const seen = (body: string) => upstream.requests.filter((one) => one.body.toString() === body).length;
+
+test.each(['/plain', '/signed'])(
+  'a sender that closes its side only still gets its answer: %s',
+  async (path) => {
+    const body = newBody();
+    const held = holdAnswers(upstream);
+    const since = gateway.lines.length;
+    const connection = await connect(gateway, STAYS);
+    connection.socket.end(requestBytes({ path, body, ...(path === '/signed' ? { sign: { secret } } : {}) }));
+    expect(await connection.interim()).toBe(100);
+    await held.arrived;
+    held.release();
+    upstream.answer();
+    const answer = await connection.answer();
+    expect([answer.status, answer.body.toString(), answer.header('connection')]).toEqual([
+      200,
+      'held',
+      'close',
+    ]);
+    expect(await connection.closed()).toBe('');
+    expect(seen(body)).toBe(1);
+    const record = await gateway.record((one) => one.path === path, since);
+    expect([record.status, record.outcome]).toEqual([200, 'delivered']);
+  },
+);
+
+test('requests sent ahead of the close are all answered, in order; a half one is not taken for a request', async () => {
+  const bodies = [newBody(), newBody(), newBody()];
+  const connection = await connect(gateway, STAYS);
+  const requests = bodies.map((body) => requestBytes({ path: '/plain', body }));
+  connection.socket.end(Buffer.concat([...requests, Buffer.from('POST /plain HTTP/1.1\r\nHost: local')]));
+  for (const _ of bodies) await expectDelivered(gateway, await connection.answer());
+  expect(await connection.closed()).toBe('');
+  expect(bodies.map(seen)).toEqual([1, 1, 1]);
+  const places = bodies.map((body) => upstream.requests.findIndex((one) => one.body.toString() === body));
+  expect(places).toEqual([...places].sort((a, b) => a - b));
+});
+
+test('the last answer says that it is the last', async () => {
+  const connection = await connect(gateway, STAYS);
+  connection.socket.end(Buffer.concat([0, 1].map(() => requestBytes({ path: '/plain', body: newBody() }))));
+  expect((await connection.answer()).header('connection')).toBeUndefined();
+  expect((await connection.answer()).header('connection')).toBe('close');
+  expect(await connection.closed()).toBe('');
+});
+
+test('a close in the middle of a body is the end of it, and nothing is delivered', async () => {
+  const [before, since] = [upstream.heads(), gateway.lines.length];
+  const connection = await connect(gateway, STAYS);
+  connection.socket.end('POST /plain HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nhalf');
+  expect(await connection.closed()).toBe('');
+  const record = await gateway.record((one) => one.reason === 'body.incomplete', since);
+  expect(record.status).toBeUndefined();
+  expect(upstream.heads()).toBe(before);
+});

@@ -1,5 +1,5 @@
 import { createHmac, timingSafeEqual, verify } from 'node:crypto';
-import { type Fields, fieldValue } from '../fields.ts';
+import type { Fields } from '../fields.ts';
 import type { HeaderFamily, SignatureKey } from '../settings.ts';
 import type { Message, Refusal, Verdict } from '../types.ts';
 
@@ -16,7 +16,6 @@ export interface Options {
   toleranceMs: number;
 }
 
-const FAMILIES: readonly HeaderFamily[] = ['webhook', 'svix'];
 const MOST_SIGNATURES = 64;
 
 /**
@@ -44,44 +43,55 @@ export function standardWebhooks({ keys, toleranceMs }: Options): (message: Mess
 }
 
 function readHeaders(headers: Fields): Claimed | Refusal {
-  const families = FAMILIES.filter((family) =>
-    SUFFIXES.some((suffix) => fieldValue(headers, family + suffix) !== undefined),
-  );
-  const read = families.map((family) => readFamily(headers, family));
-  const repeated = read.find((found) => !isTriple(found) && found.reason === 'signature.repeated');
-  if (repeated !== undefined && !isTriple(repeated)) return repeated;
-  const [first, second] = read;
-  if (first === undefined) return { reason: 'signature.missing' };
-  if (second === undefined) return isTriple(first) ? parse(first) : first;
-  if (!isTriple(first) || !isTriple(second) || SUFFIXES.some((_, place) => first[place] !== second[place])) {
-    return { reason: 'signature.malformed', detail: 'webhook-* and svix-* differ' };
-  }
-  return parse(first);
+  const webhook = readFamily(headers, 'webhook');
+  const svix = readFamily(headers, 'svix');
+  const repeated = webhook.repeated ?? svix.repeated;
+  if (repeated !== undefined) return { reason: 'signature.repeated', detail: repeated };
+  if (isAbsent(svix)) return isAbsent(webhook) ? { reason: 'signature.missing' } : parse(webhook, 'webhook');
+  if (isAbsent(webhook)) return parse(svix, 'svix');
+  const alike =
+    webhook.id === svix.id && webhook.timestamp === svix.timestamp && webhook.signature === svix.signature;
+  return alike
+    ? parse(webhook, 'webhook')
+    : { reason: 'signature.malformed', detail: 'webhook-* and svix-* differ' };
 }
 
-const SUFFIXES = ['-id', '-timestamp', '-signature'] as const;
-type Triple = readonly [id: string, timestamp: string, signature: string];
-
-function isTriple(found: Triple | Refusal): found is Triple {
-  return Array.isArray(found);
+/** What one family's headers hold. */
+interface Read {
+  id: string | undefined;
+  timestamp: string | undefined;
+  signature: string | undefined;
+  /** The name of a header that came twice. */
+  repeated: string | undefined;
 }
 
-/** One pass: the three values of one family, each exactly once. */
-function readFamily(headers: Fields, family: HeaderFamily): Triple | Refusal {
-  const values: (string | undefined)[] = [undefined, undefined, undefined];
+type Part = 'id' | 'timestamp' | 'signature';
+
+const PARTS: Readonly<Record<HeaderFamily, ReadonlyMap<string, Part>>> = {
+  webhook: partsOf('webhook'),
+  svix: partsOf('svix'),
+};
+
+function partsOf(family: HeaderFamily): ReadonlyMap<string, Part> {
+  const parts: Part[] = ['id', 'timestamp', 'signature'];
+  return new Map(parts.map((part) => [`${family}-${part}`, part]));
+}
+
+function readFamily(headers: Fields, family: HeaderFamily): Read {
+  const parts = PARTS[family];
+  const read: Read = { id: undefined, timestamp: undefined, signature: undefined, repeated: undefined };
   for (let i = 0; i < headers.length; i += 2) {
     const name = headers[i] as string;
-    if (!name.startsWith(family)) continue;
-    const place = SUFFIXES.findIndex((suffix) => name === family + suffix);
-    if (place < 0) continue;
-    if (values[place] !== undefined) return { reason: 'signature.repeated', detail: name };
-    values[place] = headers[i + 1];
+    const part = parts.get(name);
+    if (part === undefined) continue;
+    if (read[part] !== undefined) read.repeated = name;
+    read[part] = headers[i + 1];
   }
-  const [id, timestamp, signature] = values;
-  if (id === undefined || timestamp === undefined || signature === undefined) {
-    return { reason: 'signature.missing', detail: `not all of ${family}-id, -timestamp, -signature` };
-  }
-  return [id, timestamp, signature];
+  return read;
+}
+
+function isAbsent({ id, timestamp, signature }: Read): boolean {
+  return id === undefined && timestamp === undefined && signature === undefined;
 }
 
 /** An id holds no full stop: `a.1` signed at `2` would otherwise be `a` signed at `1.2`. */
@@ -89,7 +99,10 @@ const ID = /^[\x21-\x2d\x2f-\x7e]{1,256}$/;
 const TIMESTAMP = /^[1-9]\d{0,11}$/;
 const SIGNATURE = /^([^\s,]+),([\x21-\x7e]+)$/;
 
-function parse([id, timestamp, list]: Triple): Claimed | Refusal {
+function parse({ id, timestamp, signature: list }: Read, family: HeaderFamily): Claimed | Refusal {
+  if (id === undefined || timestamp === undefined || list === undefined) {
+    return { reason: 'signature.missing', detail: `not all of ${family}-id, -timestamp, -signature` };
+  }
   if (!ID.test(id)) return malformed('id');
   if (!TIMESTAMP.test(timestamp)) return malformed('timestamp');
   const texts = list.split(' ', MOST_SIGNATURES + 1);

@@ -7,7 +7,12 @@ export const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTION
 export interface Settings {
   /** Absolute path of the configuration file. */
   readonly file: string;
-  readonly listen: { readonly address: string; readonly port: number };
+  readonly listen: {
+    readonly address: string;
+    readonly port: number;
+    /** Further processes may listen on the same port (SO_REUSEPORT). */
+    readonly reusePort: boolean;
+  };
   readonly admin: AdminSettings | false;
   readonly tls: TlsSettings;
   readonly limits: Limits;

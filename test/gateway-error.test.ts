@@ -45,7 +45,7 @@ beforeAll(async () => {
     idleTimeout: 5000,
   } as Limits;
   listener = await listen({
-    settings: { listen: { address: '127.0.0.1', port: 0 }, tls, limits },
+    settings: { listen: { address: '127.0.0.1', port: 0, reusePort: false }, tls, limits },
     handler: gateway,
     budget: new BodyBudget(1 << 20),
     admits: () => true,

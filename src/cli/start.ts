@@ -10,6 +10,7 @@ import { openMetrics } from '../record/metrics.ts';
 import type { Settings } from '../settings.ts';
 import { StateFileError } from '../store/state-file.ts';
 import type { Store } from '../types.ts';
+import { bind } from './bind.ts';
 import { CliError, configError } from './exit.ts';
 import { configOption } from './options.ts';
 
@@ -40,12 +41,20 @@ async function run(settings: Settings, warnings: readonly string[]): Promise<voi
   const store = openState(settings, (warning) => log.logger.warn({ warning }, 'state'));
   const budget = new BodyBudget(settings.limits.bufferedBodies);
   const built = buildGateway(settings, store, { log, metrics });
-  const readiness = { draining: false };
+  let phase: 'starting' | 'serving' | 'draining' = 'starting';
   const warnOfFull = onceASecond((address: string) =>
     log.logger.warn({ peer: { address }, limit: settings.limits.connections }, 'limits.connections reached'),
   );
-  const notReady = () => (readiness.draining ? 'draining' : store.problem());
-  const listener = await bind(() =>
+  const notReady = () => (phase === 'serving' ? store.problem() : phase);
+  // Before the gateway's own port: where that is shared, senders are let in the moment it is bound, and a start that
+  // failed only then would lose them.
+  const admin = await openAdminIfAny(settings, { notReady, metrics: () => metrics.text() }).catch(
+    async (error) => {
+      await close({ log, store, built });
+      throw error;
+    },
+  );
+  const listener = await bind({ section: 'listen', ...settings.listen }, () =>
     listen({
       settings,
       handler: built.gateway,
@@ -62,16 +71,11 @@ async function run(settings: Settings, warnings: readonly string[]): Promise<voi
       },
     }),
   ).catch(async (error) => {
+    admin?.close();
     await close({ log, store, built });
     throw error;
   });
-  const admin = await openAdminIfAny(settings, { notReady, metrics: () => metrics.text() }).catch(
-    async (error) => {
-      listener.drain();
-      await close({ log, store, built });
-      throw error;
-    },
-  );
+  phase = 'serving';
   metrics.watch({
     connections: () => listener.connections(),
     requests: () => built.gateway.inFlight(),
@@ -92,7 +96,7 @@ async function run(settings: Settings, warnings: readonly string[]): Promise<voi
   );
   surviveFaults(log);
   const signal = await stopSignal(log);
-  readiness.draining = true;
+  phase = 'draining';
   await drain({ settings, log, built, listener }, signal);
   admin?.close();
   await close({ log, store, built });
@@ -154,7 +158,7 @@ async function close({ log, store, built }: { log: Log; store: Store; built: Bui
 }
 
 async function openAdminIfAny({ admin }: Settings, facts: AdminFacts): Promise<AdminServer | undefined> {
-  return admin === false ? undefined : bind(() => openAdmin(admin, facts));
+  return admin === false ? undefined : bind({ section: 'admin', ...admin }, () => openAdmin(admin, facts));
 }
 
 function openLogFile(settings: Settings): Log {
@@ -174,14 +178,6 @@ function openState(settings: Settings, warn: (sentence: string) => void): Store 
       `state${where}: ${(error as Error).message}`,
       error instanceof StateFileError ? 78 : 1,
     );
-  }
-}
-
-async function bind<T>(open: () => Promise<T>): Promise<T> {
-  try {
-    return await open();
-  } catch (error) {
-    throw new CliError(`cannot listen: ${(error as Error).message}`);
   }
 }
 

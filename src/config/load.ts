@@ -1,22 +1,12 @@
-import { isIPv4 } from 'node:net';
 import { resolve } from 'node:path';
 import type { z } from 'zod';
-import type { AdminSettings, Limits, RouteSettings, Settings, UpstreamSettings } from '../settings.ts';
+import type { Limits, RouteSettings, Settings, UpstreamSettings } from '../settings.ts';
 import { readDocument } from './document.ts';
-import { type Partly, readSection, readValue, unknownKey } from './issues.ts';
+import { type Partly, readSection, unknownKey } from './issues.ts';
+import { loadAdmin, loadListen } from './listen.ts';
 import { ConfigError, type Report } from './problems.ts';
 import { loadRoutes } from './routes.ts';
-import {
-  adminFalse,
-  adminSchema,
-  configurationSchema,
-  isMapping,
-  limitsSchema,
-  listenSchema,
-  logSchema,
-  stateSchema,
-  tlsSchema,
-} from './schema.ts';
+import { configurationSchema, isMapping, limitsSchema, logSchema, stateSchema, tlsSchema } from './schema.ts';
 import { createShelf } from './shelf.ts';
 import { loadTls, publicRoot, type Watched } from './tls.ts';
 import { loadUpstreams } from './upstreams.ts';
@@ -48,7 +38,7 @@ export function loadConfig(file: string, env: NodeJS.ProcessEnv = process.env): 
   }
   const watched: Watched[] = [];
   const shelf = createShelf(report);
-  const listen = optionalSection(listenSchema, 'listen', root, report).values;
+  const listen = loadListen(root.listen, report);
   const admin = loadAdmin(root.admin, listen, report);
   const tlsSection = readSection(tlsSchema, root.tls, ['tls'], report);
   const tls = loadTls(tlsSection, report, watched);
@@ -71,7 +61,7 @@ export function loadConfig(file: string, env: NodeJS.ProcessEnv = process.env): 
   if (problems.length > 0) throw new ConfigError(problems);
   const settings: Settings = Object.freeze({
     file: resolve(file),
-    listen: { address: sure(listen.address), port: sure(listen.port) },
+    listen: { address: sure(listen.address), port: sure(listen.port), reusePort: sure(listen.reuse_port) },
     admin: sure(admin),
     tls: sure(tls),
     limits: sure(limits),
@@ -107,35 +97,6 @@ function optionalSection<Schema extends z.ZodObject>(
   report: Report,
 ): Partly<z.output<Schema>> {
   return readSection(schema, root[key] === undefined ? {} : root[key], [key], report);
-}
-
-function loadAdmin(
-  given: unknown,
-  listen: Partial<z.output<typeof listenSchema>>,
-  report: Report,
-): AdminSettings | false | undefined {
-  if (given !== undefined && !isMapping(given)) return readValue(adminFalse, given, ['admin'], report);
-  const section = readSection(adminSchema, given ?? {}, ['admin'], report);
-  const { address, port, token } = section.values;
-  if (address === undefined || port === undefined) return undefined;
-  if (section.right('token') && token === undefined && !isLoopback(address)) {
-    report.add(
-      ['admin', 'token'],
-      `is missing: ${report.source.show(['admin', 'address'])} can be reached from other machines; give token: "\${ADMIN_TOKEN}", or listen on 127.0.0.1`,
-    );
-  }
-  const wildcard = listen.address === '0.0.0.0' || listen.address === '::';
-  if (port !== 0 && port === listen.port && (wildcard || address === listen.address)) {
-    report.add(
-      ['admin', 'port'],
-      `the gateway listens on port ${report.source.show(['admin', 'port'])} too; give one of the two another port`,
-    );
-  }
-  return { address, port, token };
-}
-
-function isLoopback(address: string): boolean {
-  return address === 'localhost' || address === '::1' || (isIPv4(address) && address.startsWith('127.'));
 }
 
 function loadLimits(root: Readonly<Record<string, unknown>>, report: Report): Limits | undefined {

@@ -4,7 +4,7 @@ import { either, list, section } from './issues.ts';
 import { fields, readHostName, readUpstreamField } from './names.ts';
 import { routeSchema } from './route-schema.ts';
 import { target } from './targets.ts';
-import { duration, fieldValue, integer, scalar, size, text, word } from './values.ts';
+import { duration, fieldValue, flag, integer, scalar, size, text, word } from './values.ts';
 
 const listenAddress = (expected = 'an IP address to listen on, such as 0.0.0.0') =>
   scalar<string>({
@@ -18,8 +18,11 @@ export const listenSchema = section(
   {
     address: listenAddress().prefault('0.0.0.0').describe('The address the gateway listens on.'),
     port: port().prefault(8443).describe('The port the gateway listens on; 0 takes any free one.'),
+    reuse_port: flag()
+      .prefault(false)
+      .describe('Whether several processes share the port; each needs an admin port of its own.'),
   },
-  'a mapping with address and port',
+  'a mapping with address, port and reuse_port',
 );
 
 export const adminSchema = section(

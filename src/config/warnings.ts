@@ -27,6 +27,7 @@ export function warningsOf(
     );
   }
   if (admin !== false && admin.token !== undefined) warnings.push(...ofSecret('admin.token', admin.token));
+  warnings.push(...ofSharedPort(settings, report.source.isSubstituted(['admin', 'port'])));
   const used = new Set(settings.routes.map((route) => route.upstream.name));
   for (const name of settings.upstreams.keys()) {
     if (!used.has(name)) warnings.push(`upstreams.${name}: no route uses it`);
@@ -41,6 +42,25 @@ export function warningsOf(
     warnings.push(...ofRoute(route, unsafeOpen).map((sentence) => `${label}: ${sentence}`));
   }
   warnings.push(...ofSharedSecrets(settings.routes, labelOf));
+  return warnings;
+}
+
+/** What several processes on one port cannot do together, for as long as no state is shared between them. */
+function ofSharedPort({ listen, admin, routes }: Settings, ownAdminPort: boolean): string[] {
+  if (!listen.reusePort) return [];
+  const apart = ['limits and metrics are of one process each'];
+  if (routes.some((route) => route.rateLimits.length > 0))
+    apart.unshift('N processes let in N times each rate_limit');
+  if (routes.some((route) => route.signature !== undefined))
+    apart.unshift('an event and its copy that reach two of them are delivered twice');
+  const warnings = [
+    `listen.reuse_port: processes that share the port know nothing of each other: ${apart.join('; ')}`,
+  ];
+  if (admin !== false && admin.port !== 0 && !ownAdminPort) {
+    warnings.push(
+      `admin.port: ${admin.port} in every process that shares the port, so a second cannot start; write port: "\${ADMIN_PORT}" and set it for each`,
+    );
+  }
   return warnings;
 }
 

@@ -172,10 +172,10 @@ function addressOf(socket: TLSSocket, addresses: WeakMap<Socket, string>): strin
   return (parent && addresses.get(parent)) ?? withoutZoneAndMapping(socket.remoteAddress ?? '');
 }
 
-function bound(server: Server, { address, port }: Settings['listen']): Promise<void> {
+function bound(server: Server, { address, port, reusePort }: Settings['listen']): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
-    server.listen({ host: address, port, backlog: 4096 }, () => {
+    server.listen({ host: address, port, reusePort, backlog: 4096 }, () => {
       server.off('error', reject);
       // Out of file descriptors: those that are open go on, and the next one may be accepted again.
       server.on('error', () => undefined);

@@ -1,4 +1,7 @@
 import { beforeAll, describe, expect, test } from 'vitest';
+import { readCorpus } from './front/corpus.ts';
+import { deliver as deliverToFront, type Pace } from './front/deliver.ts';
+import { readByFront } from './front/read.ts';
 import { type Gateway, startGateway } from './support/gateway.ts';
 import { connect } from './support/sender.ts';
 import { headerOf, startUpstream, type Upstream } from './support/upstream.ts';
@@ -171,7 +174,7 @@ function cuts(bytes: string): string[][] {
   return [[bytes], [...bytes], ...(bytes.length > SPLIT_BYTES ? [] : inTwo)];
 }
 
-describe('the same comes of it in one piece, byte by byte and in any two pieces', () => {
+describe('the same comes of it over TLS, in one piece, byte by byte and in any two pieces', () => {
   test.each(CASES)('$what', async (one) => {
     const before = upstream.heads();
     const ways = cuts(one.bytes);
@@ -183,5 +186,36 @@ describe('the same comes of it in one piece, byte by byte and in any two pieces'
     }
     const delivered = one.outcomes.filter((outcome) => outcome.startsWith('200')).length + (one.ends ? 0 : 1);
     expect(upstream.heads() - before, 'requests that reached the upstream').toBe(ways.length * delivered);
+  });
+});
+
+/** Long cases are cut where it may matter only: beside what separates, and at most in so many places. */
+const CUT_EVERYWHERE_BYTES = 400;
+const MOST_CUTS = 150;
+
+function placesToCut(bytes: Buffer): number[] {
+  const places = Array.from(bytes.subarray(1), (_, at) => at + 1);
+  if (bytes.length <= CUT_EVERYWHERE_BYTES) return places;
+  const separates = (at: number): boolean => '\r\n: '.includes(String.fromCharCode(bytes[at] ?? 0x61));
+  const near = places.filter((at) => [at - 2, at - 1, at, at + 1].some(separates));
+  const step = Math.max(1, near.length / MOST_CUTS);
+  return near.filter((_, place) => Math.floor(place / step) !== Math.floor((place - 1) / step));
+}
+
+describe('the corpus: the same comes of each case however it is cut', () => {
+  test.each(readCorpus())('$name', async ({ name, bytes }) => {
+    const whole = await deliverToFront([bytes], 'at once');
+    const accepted = readByFront(bytes).items.filter(({ refused }) => !refused);
+    // Bodies that nobody reads are not handed on.
+    if (!name.startsWith('unread-')) expect(whole.given).toEqual(accepted.map(({ reading }) => reading));
+    const expectSame = async (pieces: readonly Buffer[], pace: Pace): Promise<void> => {
+      const outcome = await deliverToFront(pieces, pace);
+      expect(outcome, `${pace}: ${JSON.stringify(pieces.map(String))}`).toEqual(whole);
+    };
+    const single = Array.from(bytes, (_, at) => bytes.subarray(at, at + 1));
+    await expectSame(single, 'at once');
+    await expectSame(single, 'one by one');
+    for (const at of placesToCut(bytes))
+      await expectSame([bytes.subarray(0, at), bytes.subarray(at)], 'one by one');
   });
 });

@@ -1,36 +1,121 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
+import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
-const HERE = import.meta.dirname;
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
-const START_LIMIT_MS = 15_000;
-const STOP_LIMIT_MS = 30_000;
+const FASTIFY = join(import.meta.dirname, 'peers/fastify');
+/** Where Debian, Alpine and Fedora put nginx's module for njs. */
+const NJS = ['/usr/lib/nginx/modules', '/usr/lib64/nginx/modules', '/usr/share/nginx/modules'].map(
+  (folder) => `${folder}/ngx_http_js_module.so`,
+);
 
-/** The gateways have a core to themselves; the load and the upstream share the other. */
-export const GATEWAY_CORE = '0';
-export const LOAD_CORE = '1';
+/** In the order of the tables: the one that all are compared with first, ours last. */
+export const PEER_NAMES = ['haproxy', 'nginx', 'caddy', 'fastify', 'postern'] as const;
 
-export type PeerName = 'haproxy' | 'postern';
-
-/** A process of this bench that listens. */
-export interface Peer {
-  readonly name: string;
-  readonly port: number;
-  readonly pid: number;
-  readonly logFile: string;
-  /** Asks it to end and waits; kills it after 30 s. */
-  stop(): Promise<void>;
-}
+export type PeerName = (typeof PEER_NAMES)[number];
 
 /** What the configuration templates are filled with: each `${NAME}` by the value of that name. */
 export type Fillings = Readonly<Record<string, string>>;
 
+/** How one gateway is found, configured and started. */
+export interface PeerKind {
+  readonly title: string;
+  /** What brings it to this machine. */
+  readonly install: string;
+  readonly isInstalled: () => boolean;
+  readonly version: () => string;
+  /** Whether it checks signature and rate, and so does the full job. */
+  readonly signs: boolean;
+  /** Whether it remembers the events it delivered. */
+  readonly claims: boolean;
+  /** What a sender without a certificate meets: the code of an alert, or `status` and a number. */
+  readonly withoutCertificate: RegExp;
+  /** Files of `peers/` that are filled and written into its folder. */
+  readonly files: readonly string[];
+  /** What the files need beyond what all get. */
+  readonly fillings?: () => Fillings;
+  /** The command, run in its folder. */
+  readonly command: (folder: string, fillings: Fillings) => readonly string[];
+  readonly environment?: (folder: string, fillings: Fillings) => Fillings;
+}
+
+/** In TLS 1.3 the client's handshake is over before the server has missed the certificate: the alert comes after it. */
+const ALERT = /ALERT.*CERTIFICATE/;
+
+export const PEERS: Readonly<Record<PeerName, PeerKind>> = {
+  haproxy: {
+    title: 'HAProxy',
+    install: 'apt-get install haproxy',
+    isInstalled: () => hasProgram('haproxy'),
+    version: () => versionOf('haproxy', '-v'),
+    signs: true,
+    claims: false,
+    withoutCertificate: ALERT,
+    files: ['haproxy.cfg'],
+    command: (folder) => ['haproxy', '-db', '-f', join(folder, 'haproxy.cfg')],
+  },
+  nginx: {
+    title: 'nginx + njs',
+    install: 'apt-get install nginx libnginx-mod-http-js',
+    isInstalled: () => hasProgram('nginx') && NJS.some(existsSync),
+    version: () => versionOf('nginx', '-v'),
+    signs: true,
+    claims: false,
+    // It ends the handshake without a certificate and refuses the first request.
+    withoutCertificate: /^status 400$/,
+    files: ['nginx.conf', 'nginx-check.js'],
+    fillings: () => ({ NJS: NJS.find(existsSync) ?? '' }),
+    command: (folder) => ['nginx', '-p', folder, '-e', 'stderr', '-c', join(folder, 'nginx.conf')],
+    environment: (_folder, { SECRET = '', BEARER = '' }) => ({ SECRET, BEARER }),
+  },
+  caddy: {
+    title: 'Caddy',
+    install: 'apt-get install caddy',
+    isInstalled: () => hasProgram('caddy'),
+    version: () => versionOf('caddy', 'version'),
+    signs: false,
+    claims: false,
+    withoutCertificate: ALERT,
+    files: ['Caddyfile'],
+    command: (folder) => ['caddy', 'run', '--config', join(folder, 'Caddyfile'), '--adapter', 'caddyfile'],
+    environment: (folder) => ({ HOME: folder, XDG_CONFIG_HOME: folder, XDG_DATA_HOME: folder }),
+  },
+  fastify: {
+    title: 'fastify + svix',
+    install: 'npm ci --prefix test/bench/peers/fastify',
+    isInstalled: () => existsSync(join(FASTIFY, 'node_modules/fastify/package.json')),
+    version: () =>
+      versionOf(process.execPath, '-p', `require('${FASTIFY}/node_modules/fastify/package.json').version`),
+    signs: true,
+    claims: false,
+    withoutCertificate: ALERT,
+    files: [],
+    command: () => [process.execPath, join(FASTIFY, 'gateway.js')],
+    environment: (_folder, { CERTS = '', PORT = '', UPSTREAM = '', SECRET = '', BEARER = '' }) => ({
+      CERTS,
+      PORT,
+      UPSTREAM,
+      SECRET,
+      BEARER,
+      NODE_ENV: 'production',
+    }),
+  },
+  postern: {
+    title: 'Postern',
+    install: 'npm ci',
+    isInstalled: () => true,
+    version: () => versionOf(process.execPath, MAIN, '--version'),
+    signs: true,
+    claims: true,
+    withoutCertificate: ALERT,
+    files: ['postern.yaml'],
+    command: (folder) => [process.execPath, MAIN, 'start', '--config', join(folder, 'postern.yaml')],
+  },
+};
+
 /** Says whether a program is installed. */
-export function isInstalled(program: string): boolean {
+export function hasProgram(program: string): boolean {
   try {
     execFileSync('sh', ['-c', 'command -v "$1"', 'sh', program], { stdio: 'ignore' });
     return true;
@@ -39,102 +124,8 @@ export function isInstalled(program: string): boolean {
   }
 }
 
-/** Starts the service behind every gateway, on the load's core. */
-export function startUpstream(run: string, port: number): Promise<Peer> {
-  const config = fill('upstream.conf', run, { RUN: run, UPSTREAM: String(port) });
-  return start('upstream', run, LOAD_CORE, port, ['nginx', '-p', run, '-e', 'stderr', '-c', config]);
-}
-
-/** Starts a gateway on its core. `nodeOptions` go to Postern's runtime, before the script. */
-export async function startGateway(
-  name: PeerName,
-  run: string,
-  fillings: Fillings,
-  nodeOptions: readonly string[] = [],
-): Promise<Peer> {
-  const port = await findFreePort();
-  const all = { ...fillings, RUN: run, PORT: String(port), ADMIN: String(await findFreePort()) };
-  if (name === 'haproxy') {
-    return start(name, run, GATEWAY_CORE, port, ['haproxy', '-db', '-f', fill('haproxy.cfg', run, all)]);
-  }
-  const config = fill('postern.yaml', run, all);
-  return start(name, run, GATEWAY_CORE, port, [
-    process.execPath,
-    ...nodeOptions,
-    MAIN,
-    'start',
-    '--config',
-    config,
-  ]);
-}
-
-/** A TCP port that nobody listens on at this moment. */
-export function findFreePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() =>
-        typeof address === 'object' && address ? resolve(address.port) : reject(new Error('no port')),
-      );
-    });
-  });
-}
-
-function fill(template: string, run: string, fillings: Fillings): string {
-  const text = readFileSync(join(HERE, 'peers', template), 'utf8');
-  const filled = text.replace(/\$\{([A-Z]+)\}/g, (mark, name: string) => fillings[name] ?? mark);
-  const file = join(run, template);
-  writeFileSync(file, filled, { mode: 0o600 });
-  return file;
-}
-
-async function start(
-  name: string,
-  run: string,
-  core: string,
-  port: number,
-  command: readonly string[],
-): Promise<Peer> {
-  const logFile = join(run, `${name}.log`);
-  const log = openSync(logFile, 'a');
-  // taskset becomes the program it starts, so the pid is the gateway's own.
-  const child = spawn('taskset', ['-c', core, ...command], { stdio: ['ignore', log, log], cwd: run });
-  closeSync(log);
-  const ended = new Promise<void>((resolve) => {
-    child.once('exit', () => resolve());
-    child.once('error', () => resolve());
-  });
-  const peer: Peer = { name, port, pid: child.pid ?? 0, logFile, stop: () => stop(child, ended) };
-  const byMs = performance.now() + START_LIMIT_MS;
-  while (!(await isListening(port))) {
-    if (child.exitCode !== null || child.pid === undefined || performance.now() > byMs) {
-      await peer.stop();
-      throw new Error(
-        `${name} does not listen on port ${port}; it said:\n${readFileSync(logFile, 'utf8').slice(-4000)}`,
-      );
-    }
-    await pause(50);
-  }
-  return peer;
-}
-
-async function stop(child: ChildProcess, ended: Promise<void>): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
-  child.kill('SIGTERM');
-  const killer = setTimeout(() => child.kill('SIGKILL'), STOP_LIMIT_MS);
-  await ended;
-  clearTimeout(killer);
-}
-
-function isListening(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1');
-    socket.once('connect', () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once('error', () => resolve(false));
-  });
+/** The first thing that looks like a version in what a program says of itself, on either output. */
+function versionOf(program: string, ...options: readonly string[]): string {
+  const said = execFileSync('sh', ['-c', '"$@" 2>&1', 'sh', program, ...options], { encoding: 'utf8' });
+  return /\d+\.\d+(?:\.\d+)*/.exec(said)?.[0] ?? 'unknown';
 }

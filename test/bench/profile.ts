@@ -1,6 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
+const PRINTED_FUNCTIONS = 25;
+
 /** The part of V8's .cpuprofile format that is read here (Chrome DevTools Protocol, Profiler.Profile). */
 interface CpuProfile {
   readonly nodes: readonly {
@@ -69,4 +71,16 @@ function nameOf(frame: CpuProfile['nodes'][number]['callFrame']): string {
   const name = frame.functionName === '' ? '(anonymous)' : frame.functionName;
   if (frame.url === '') return name;
   return `${name}  ${frame.url.replace(/^.*\/(src|node_modules)\//, '$1/')}:${frame.lineNumber + 1}`;
+}
+
+/** Prints the most expensive functions of each thread, in microseconds a request. */
+export function printProfiles(threads: readonly ThreadProfile[], requests: number): void {
+  for (const { file, busyUs, functions } of threads) {
+    console.log(`\n${file}: ${(busyUs / requests).toFixed(1)} us a request; self time, us a request:`);
+    for (const { name, us } of functions.slice(0, PRINTED_FUNCTIONS)) {
+      console.log(
+        `${(us / requests).toFixed(2).padStart(8)} ${((100 * us) / busyUs).toFixed(1).padStart(5)}%  ${name}`,
+      );
+    }
+  }
 }

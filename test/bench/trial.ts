@@ -1,20 +1,40 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import type { LoadPlan, LoadResult } from './load.ts';
+import { type EventShape, ORDINARY } from './event.ts';
+import type { Ground, Peer } from './ground.ts';
+import type { LoadPlan, LoadResult } from './load/process.ts';
 import { readCpuTime, readRssKib } from './measure.ts';
-import { LOAD_CORE, type Peer } from './peers.ts';
+import { LOAD_CORE } from './spawn.ts';
 
 /** What is written late (the log's last buffer, the last group of claims) belongs to the requests that caused it. */
 const SETTLE_MS = 300;
 
+export type LoadKind = 'events' | 'handshakes' | 'keys';
+
+export interface TrialPlan {
+  readonly kind?: LoadKind;
+  readonly shape?: EventShape;
+  readonly requests: number;
+  readonly connections: number;
+  /** How many requests are under way at once; default: one a connection. */
+  readonly atOnce?: number;
+  /** How long to wait after the last answer before the gateway is looked at. */
+  readonly settleMs?: number;
+  /** Which statuses, beside 200, are as they should be. */
+  readonly accepts?: readonly number[];
+}
+
 /** One gateway under load, once. */
 export interface Trial {
   readonly load: LoadResult;
-  /** CPU seconds of the gateway over the timed requests; handshakes are before the clock. */
+  readonly requests: number;
+  /** CPU seconds of the gateway over the timed requests. */
   readonly cpuSeconds: number;
   /** Seconds its threads were ready to run and others had the core. */
   readonly waitedSeconds: number;
+  /** How busy the load's core was, in percent of the time: near 100 the load was the slower side. */
+  readonly loadPercent: number;
   /** Resident memory before the connections, and after the last answer while they are still open. */
   readonly rssBeforeKib: number;
   readonly rssAfterKib: number;
@@ -22,45 +42,80 @@ export interface Trial {
   readonly windowUs: readonly [number, number];
 }
 
-/** Runs one plan against a gateway. Throws when any answer is not 200 or a connection breaks. */
-export async function runTrial(
-  peer: Peer,
-  plan: Omit<LoadPlan, 'port'>,
-  settleMs = SETTLE_MS,
-): Promise<Trial> {
-  const rssBeforeKib = readRssKib(peer.pid);
-  const child = spawn('taskset', ['-c', LOAD_CORE, process.execPath, join(import.meta.dirname, 'load.ts')], {
+/** A load process that has made its requests and opened its connections. */
+export interface Load {
+  readonly pid: number;
+  /** Sends the requests; resolves with the last answer. The connections stay open until `release`. */
+  go(): Promise<LoadResult>;
+  release(): void;
+}
+
+/** Starts a load process on the load's core; resolves once it is ready to send. */
+export async function startLoad(ground: Ground, peer: Peer, plan: TrialPlan): Promise<Load> {
+  const script = join(import.meta.dirname, `load/${plan.kind ?? 'events'}.ts`);
+  const child = spawn('taskset', ['-c', LOAD_CORE, process.execPath, script], {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   });
+  const ready = nextMessage(child);
+  child.send({
+    port: peer.port,
+    certificates: ground.folder,
+    credentials: ground.credentials,
+    shape: plan.shape ?? ORDINARY,
+    requests: plan.requests,
+    connections: plan.connections,
+    atOnce: plan.atOnce ?? plan.connections,
+  } satisfies LoadPlan);
+  await ready;
+  return {
+    pid: child.pid ?? 0,
+    go: async () => {
+      const result = nextMessage(child);
+      child.send('go');
+      return (await result) as LoadResult;
+    },
+    release: () => {
+      if (child.connected) child.disconnect();
+    },
+  };
+}
+
+/** Runs one plan against a gateway. Throws when an answer is not as it should be or a connection breaks. */
+export async function runTrial(ground: Ground, peer: Peer, plan: TrialPlan): Promise<Trial> {
+  const rssBeforeKib = readRssKib(peer.pid);
+  const load = await startLoad(ground, peer, plan);
   try {
-    const ready = nextMessage(child);
-    child.send({ ...plan, port: peer.port } satisfies LoadPlan);
-    await ready;
+    const otherSide = () => readCpuTime(load.pid).usedSeconds + readCpuTime(ground.upstream.pid).usedSeconds;
     const before = readCpuTime(peer.pid);
+    const otherBefore = otherSide();
     const beganUs = nowUs();
-    const result = nextMessage(child);
-    child.send('go');
-    const load = (await result) as LoadResult;
+    const result = await load.go();
     const endedUs = nowUs();
-    await pause(settleMs);
+    const otherSeconds = otherSide() - otherBefore;
+    await pause(plan.settleMs ?? SETTLE_MS);
     const after = readCpuTime(peer.pid);
-    const trial: Trial = {
-      load,
+    expectStatuses(peer, plan, result);
+    return {
+      load: result,
+      requests: plan.requests,
       cpuSeconds: after.usedSeconds - before.usedSeconds,
       waitedSeconds: after.waitedSeconds - before.waitedSeconds,
+      loadPercent: (otherSeconds * 1e8) / (endedUs - beganUs),
       rssBeforeKib,
       rssAfterKib: readRssKib(peer.pid),
       windowUs: [beganUs, endedUs],
     };
-    if (load.statuses[200] !== plan.requests) {
-      throw new Error(
-        `${peer.name}: not every answer was 200: ${JSON.stringify(load.statuses)}; its log: ${peer.logFile}`,
-      );
-    }
-    return trial;
   } finally {
-    if (child.connected) child.disconnect();
+    load.release();
   }
+}
+
+function expectStatuses({ title, logFile }: Peer, plan: TrialPlan, { statuses }: LoadResult): void {
+  const good = [200, ...(plan.accepts ?? [])].reduce((sum, status) => sum + (statuses[status] ?? 0), 0);
+  if (good === plan.requests) return;
+  throw new Error(
+    `${title}: not every answer was as expected: ${JSON.stringify(statuses)}; its log: ${logFile}`,
+  );
 }
 
 function nextMessage(child: ChildProcess): Promise<unknown> {

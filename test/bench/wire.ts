@@ -8,14 +8,26 @@ export interface Answer {
   readonly body: string;
 }
 
-/** The sender's side of mutual TLS, from the files of `writeCertificates`. */
+/**
+ * The sender's side of mutual TLS, from the files of `writeCertificates`. One protocol, one cipher and one group, so
+ * that every gateway does the same work whatever its own order of preference is.
+ */
 export function loadIdentity(folder: string, withCertificate = true): SecureContext {
   const read = (name: string) => readFileSync(join(folder, name));
   const own = withCertificate ? { cert: read('client.pem'), key: read('client.key') } : {};
-  return createSecureContext({ ca: read('ca.pem'), ...own });
+  return createSecureContext({
+    ca: read('ca.pem'),
+    ...own,
+    minVersion: 'TLSv1.3',
+    ciphers: 'TLS_AES_128_GCM_SHA256',
+    ecdhCurve: 'X25519',
+  });
 }
 
-/** Opens one connection to a gateway on this machine. Rejects when the handshake fails or takes longer than 10 s. */
+/**
+ * Opens one connection to a gateway on this machine, always with a full handshake. Rejects when the handshake fails or
+ * takes longer than 10 s.
+ */
 export function openConnection(port: number, secureContext: SecureContext): Promise<TLSSocket> {
   return new Promise((resolve, reject) => {
     const socket = connect({ host: '127.0.0.1', port, secureContext });
@@ -28,6 +40,22 @@ export function openConnection(port: number, secureContext: SecureContext): Prom
       socket.setNoDelay(true);
       resolve(socket);
     });
+  });
+}
+
+/** Writes the buffers of one request, in one go. */
+export function writeRequest(socket: TLSSocket, request: readonly Buffer[]): void {
+  for (const piece of request) socket.write(piece);
+}
+
+/** Sends one request and waits for its answer. Rejects when there is none within 10 s. */
+export function ask(socket: TLSSocket, request: readonly Buffer[]): Promise<Answer> {
+  return new Promise<Answer>((resolve, reject) => {
+    readAnswers(socket, resolve);
+    socket.once('error', reject);
+    socket.once('close', () => reject(new Error('closed without an answer')));
+    socket.setTimeout(10_000, () => reject(new Error('no answer within 10 s')));
+    writeRequest(socket, request);
   });
 }
 

@@ -1,0 +1,62 @@
+/** A load process: events over kept connections, each connection with one request at a time. */
+import { setTimeout as pause } from 'node:timers/promises';
+import type { TLSSocket } from 'node:tls';
+import { createSigner } from '../event.ts';
+import { loadIdentity, openConnection, readAnswers, writeRequest } from '../wire.ts';
+import { agreedTls, type LoadPlan, type LoadResult, serveLoad, Tally } from './process.ts';
+
+const HANDSHAKES_AT_ONCE = 16;
+const SETTLE_MS = 200;
+
+await serveLoad(async (plan) => {
+  const sign = createSigner(plan.credentials, plan.shape);
+  const requests = Array.from({ length: plan.requests }, () => sign());
+  const sockets = await openAll(plan);
+  // The connections settle (session tickets arrive) before the clock starts.
+  await pause(SETTLE_MS);
+  return () => sendAll(requests, sockets, plan.atOnce);
+});
+
+/** Opens the connections, a few at a time: a thousand handshakes at once would only test the accept queue. */
+async function openAll({ certificates, port, connections }: LoadPlan): Promise<TLSSocket[]> {
+  const identity = loadIdentity(certificates);
+  const sockets: TLSSocket[] = [];
+  while (sockets.length < connections) {
+    const count = Math.min(HANDSHAKES_AT_ONCE, connections - sockets.length);
+    sockets.push(...(await Promise.all(Array.from({ length: count }, () => openConnection(port, identity)))));
+  }
+  return sockets;
+}
+
+/** Sends every request once; the connection that waited longest takes the next. Rejects when a connection breaks. */
+function sendAll(
+  requests: readonly (readonly Buffer[])[],
+  sockets: readonly TLSSocket[],
+  atOnce: number,
+): Promise<LoadResult> {
+  return new Promise((resolve, reject) => {
+    const tally = new Tally();
+    const idle: (() => void)[] = [];
+    let sent = 0;
+    for (const socket of sockets) {
+      let sentMs = 0;
+      const send = () => {
+        const request = requests[sent];
+        if (request === undefined) return;
+        sent += 1;
+        sentMs = performance.now();
+        writeRequest(socket, request);
+      };
+      readAnswers(socket, ({ status }) => {
+        tally.add(status, sentMs);
+        if (tally.count === requests.length) resolve(tally.result(agreedTls(socket)));
+        idle.push(send);
+        idle.shift()?.();
+      });
+      socket.once('error', reject);
+      socket.once('close', () => reject(new Error(`a connection closed after ${tally.count} answers`)));
+      idle.push(send);
+    }
+    for (const send of idle.splice(0, atOnce)) send();
+  });
+}

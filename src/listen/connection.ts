@@ -2,12 +2,12 @@ import { randomUUID } from 'node:crypto';
 import type { TLSSocket } from 'node:tls';
 import type { BodyBudget } from '../body.ts';
 import type { Limits } from '../settings.ts';
-import type { Handler, Peer, Refusal, Reply, UnreadHead } from '../types.ts';
+import type { Handler, Peer, Refusal, Reply } from '../types.ts';
 import { Alarm } from './alarm.ts';
 import { Exchange, type Line } from './exchange.ts';
 import type { ParsedHead } from './head.ts';
 import { Inbox } from './inbox.ts';
-import { AnswerWriter } from './write.ts';
+import { AnswerWriter, STALL_MS } from './write.ts';
 
 export interface ConnectionOptions {
   readonly handler: Handler;
@@ -18,19 +18,19 @@ export interface ConnectionOptions {
 
 /** What a client may send ahead while a request is under way; then it has to wait. */
 const MOST_AHEAD_BYTES = 64 * 1024;
-/** A close with unread bytes resets the connection and can lose the answer: so much, or so long, is still read. */
+/** A close with unread bytes resets the connection and can lose the answer (RFC 9112 section 9.6): so much, or so long, is still read. */
 const MOST_LINGER_BYTES = 256 * 1024;
 const LINGER_MS = 2000;
 /** When a sender that has closed its side is asked whether it is still there; after a second nobody asks again. */
 const PROBES_MS = [100, 1000];
-/** A sender that does not read its answer for this long is cut. */
-const STALL_MS = 30_000;
+/** A connection that has just been made is about to carry a request, also when the process is about to end. */
+const FIRST_REQUEST_MS = 1000;
 
 /** `written`: the answer is, but the sender has not taken it yet. */
 type Phase = 'head' | 'request' | 'written' | 'dropping' | 'closing';
 
 /**
- * One sender's connection: one request at a time, in order (RFC 9112 section 9.3). A request is either under way in
+ * One sender's connection: one request at a time, in order (RFC 9112 section 9.3.2). A request is either under way in
  * the gateway, or being read, or waiting in the bounded rest of what has arrived.
  */
 export class Connection implements Line {
@@ -46,14 +46,13 @@ export class Connection implements Line {
   #startedMs: number | undefined;
   #lingered = 0;
   #draining = false;
+  #isUsed = false;
   #ended = false;
 
   constructor(socket: TLSSocket, options: ConnectionOptions) {
     this.#socket = socket;
     this.#options = options;
-    this.#writer = new AnswerWriter(socket, (doesWait) =>
-      doesWait ? this.#allow(STALL_MS) : this.alarm.clear(),
-    );
+    this.#writer = new AnswerWriter(socket, this.alarm);
     this.budget = options.budget;
     this.bodyTimeoutMs = options.limits.bodyTimeout;
     socket.on('data', (chunk: Buffer) => this.#receive(chunk));
@@ -68,7 +67,9 @@ export class Connection implements Line {
   /** The process is about to end: closes now if nothing is under way, else after the answer. */
   drain(): void {
     this.#draining = true;
-    if (this.#phase === 'head' && this.#startedMs === undefined) this.#close();
+    if (this.#phase !== 'head' || this.#startedMs !== undefined) return;
+    if (this.#isUsed) this.#close();
+    else this.alarm.set(performance.now() + FIRST_REQUEST_MS, () => this.#close());
   }
 
   destroy(): void {
@@ -121,6 +122,7 @@ export class Connection implements Line {
     const exchange = new Exchange(parsed, this);
     this.#exchange = exchange;
     this.#phase = 'request';
+    this.#isUsed = true;
     this.alarm.clear();
     const { request, refusal } = parsed;
     if (refusal !== undefined) {
@@ -134,14 +136,11 @@ export class Connection implements Line {
 
   /** A head that is no request: answered, and the end, since nobody knows where the next one would begin. */
   #refuse(refusal: Refusal): void {
-    const unread: UnreadHead = { peer: this.#options.peer, startedMs: this.#startedMs ?? performance.now() };
-    const reply = this.#options.handler.refuseUnread(refusal, unread);
-    if (reply === undefined) {
-      this.destroy();
-      return;
-    }
+    const { handler, peer } = this.#options;
+    const reply = handler.refuseUnread(refusal, { peer, startedMs: this.#startedMs ?? performance.now() });
     this.#phase = 'closing';
-    this.#writer.write(reply, { method: 'GET', close: true, done: () => this.#close() });
+    if (reply === undefined) this.destroy();
+    else this.#writer.write(reply, { method: 'GET', close: true, done: () => this.#close() });
   }
 
   #answer(exchange: Exchange, reply: Reply | undefined): void {

@@ -34,11 +34,13 @@ type Step = 'size' | 'size end' | 'data' | 'data end' | 'data end 2' | 'last' | 
 
 const CR = 0x0d;
 const LF = 0x0a;
+/** RFC 9112 section 7.1 warns of sizes that overflow. */
 const MOST_DIGITS = 8;
 
 /**
- * A chunked body (RFC 9112 section 7.1), of the plainest kind only: chunk extensions and trailers are refused, since
- * nothing a webhook carries needs them and smuggling hides in them.
+ * A chunked body (RFC 9112 section 7.1), of the plainest kind only: chunk extensions (7.1.1, against its "must ignore")
+ * and trailers (7.1.2) are refused, since nothing a webhook carries needs them and smuggling hides in them; a line ends
+ * with CRLF and nothing less (2.2).
  */
 export class ChunkedFraming implements Framing {
   readonly remaining = undefined;
@@ -100,7 +102,7 @@ export class ChunkedFraming implements Framing {
   }
 }
 
-/** The value of a hexadecimal digit in ASCII; -1: it is none. */
+/** The value of a hexadecimal digit in ASCII (RFC 5234 appendix B.1); -1: it is none. */
 function hexDigit(byte: number): number {
   if (byte >= 0x30 && byte <= 0x39) return byte - 0x30;
   const letter = byte | 0x20;

@@ -1,8 +1,9 @@
 import { fieldCount } from '../fields.ts';
 import { METHODS } from '../settings.ts';
 import type { Refusal, RequestHead } from '../types.ts';
+import { fieldName } from './field-name.ts';
 
-/** The most a head may take, and the most fields it may hold. */
+/** The most a head may take, and the most fields it may hold; RFC 9110 section 5.4 leaves it to us. */
 export const MOST_HEAD_BYTES = 16 * 1024;
 const MOST_FIELDS = 100;
 
@@ -15,85 +16,25 @@ export interface ParsedHead {
   readonly refusal: Refusal | undefined;
 }
 
-/** RFC 9112 section 3: one space each, and only the version that this listener speaks. */
+/** RFC 9112 sections 2.3 and 3: one space each, and only the version that this listener speaks. */
 const REQUEST_LINE = /^([A-Z]+) ([^ \r\n]+) HTTP\/1\.1$/;
+/** RFC 9110 section 9.1 would have 501 for another; what is no request we know is malformed here. */
 const KNOWN_METHODS = new Set<string>([...METHODS, 'CONNECT', 'TRACE']);
 
 /**
- * RFC 9112 section 5 and RFC 9110 sections 5.1 and 5.5: a token, a colon at once, a value without control characters;
- * no line folding. No two parts can match the same character, so the cost is linear whatever the input is.
+ * A token (RFC 9110 section 5.6.2), a colon at once (RFC 9112 section 5.1), a value without control characters (RFC
+ * 9110 section 5.5), CRLF and nothing less (RFC 9112 section 2.2); no line folding (section 5.2). No two parts can
+ * match the same character, so the cost is linear whatever the input is.
  */
 const FIELDS = /^(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*\r\n)*$/;
 
-/** RFC 9110 section 7.2, without user information; nothing a proxy and a server could read as two names. */
+/** RFC 9110 section 7.2, without user information (4.2.4); nothing a proxy and a server could read as two names. */
 const HOST = /^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?$/;
 
-/** Fields of which a second one would contradict the first; Authorization has a refusal of its own. */
-const SINGLE = new Set([
-  'host',
-  'content-length',
-  'transfer-encoding',
-  'content-type',
-  'content-encoding',
-  'content-range',
-  'expect',
-  'upgrade',
-  'user-agent',
-  'referer',
-  'from',
-  'date',
-  'max-forwards',
-  'proxy-authorization',
-  'if-modified-since',
-  'if-unmodified-since',
-]);
-
-interface FieldName {
-  readonly name: string;
-  readonly single: boolean;
-  readonly dropped: boolean;
-}
-
 /**
- * What senders send, as they spell it: the name that goes on is then always the same string, and comparing it costs
- * no look at its characters.
+ * RFC 9110 section 7.6.1: any other option would name a field to be removed, and nobody but the gateway says what is
+ * removed. Empty elements of a list are passed over (5.6.1.2).
  */
-const FREQUENT = new Map<string, FieldName>();
-for (const name of [
-  ...SINGLE,
-  'accept',
-  'accept-encoding',
-  'authorization',
-  'connection',
-  'content-type',
-  'svix-id',
-  'svix-signature',
-  'svix-timestamp',
-  'traceparent',
-  'webhook-id',
-  'webhook-signature',
-  'webhook-timestamp',
-]) {
-  const known = describe(name);
-  FREQUENT.set(name, known);
-  FREQUENT.set(
-    name.replace(/\b[a-z]/g, (letter) => letter.toUpperCase()),
-    known,
-  );
-}
-
-function fieldName(spelled: string): FieldName {
-  const known = FREQUENT.get(spelled);
-  if (known !== undefined) return known;
-  const name = spelled.toLowerCase();
-  return FREQUENT.get(name) ?? describe(name);
-}
-
-function describe(name: string): FieldName {
-  return { name, single: SINGLE.has(name), dropped: name.includes('_') || name.includes('.') };
-}
-
-/** Any other option would name a field to be removed: nobody but the gateway says what is removed. */
 const CONNECTION_OPTIONS = new Set(['', 'close', 'keep-alive', 'te', 'upgrade']);
 
 /**
@@ -122,6 +63,7 @@ export function parseHead(text: string): ParsedHead | Refusal {
       path: question < 0 ? target : target.slice(0, question),
       query: question < 0 ? '' : target.slice(question),
       authority,
+      // RFC 9110 section 4.2.3; the final dot of a fully qualified name is the same name to a resolver.
       host: host.toLowerCase().replace(/\.$/, ''),
       headers,
       contentLength,
@@ -135,7 +77,8 @@ export function parseHead(text: string): ParsedHead | Refusal {
 
 /**
  * Whether the beginning of a head can no longer become one that is let in: then there is no reason to wait for its
- * end. A bare line feed is what one parser takes for the end of a line and another for part of a value.
+ * end. A bare line feed is what one parser takes for the end of a line and another for part of a value (RFC 9112
+ * section 2.2).
  * @param seen how many characters were there, and not hopeless, at the last call
  */
 export function isHopeless(text: string, seen: number): boolean {
@@ -152,12 +95,15 @@ const AMBIGUOUS: Refusal = Object.freeze({ reason: 'target.ambiguous' });
 
 /**
  * Empty and dot segments, also those that become so where parameters (`/..;x/`) are cut off; encoded characters that
- * a decoding server would take for a delimiter, a dot or a control character.
+ * a decoding server would take for a delimiter, a dot or a control character (RFC 3986 sections 2.1, 3.3 and 6.2.2).
  */
 const AMBIGUOUS_PATH =
   /\/\/|\/\.{1,2}(?:[/;]|$)|\/;|\/\.{1,2}%3b|\/%3b|%(?:2[ef]|5c|[01][0-9a-f]|7f)|%(?![0-9a-f]{2})/i;
 
-/** RFC 9112 section 3.2.1: only the origin form; a fragment is never part of a target. */
+/**
+ * RFC 9112 section 3.2.1: only the origin form. The absolute form is refused on purpose, against 3.2.2: it names a
+ * second host. A fragment is never part of a target (RFC 9110 section 7.1).
+ */
 function isAmbiguous(target: string, question: number): boolean {
   if (!target.startsWith('/') || /[^\x21-\x7e]|[\\#]/.test(target)) return true;
   return AMBIGUOUS_PATH.test(question < 0 ? target : target.slice(0, question));
@@ -167,7 +113,6 @@ function malformed(detail: string): Refusal {
   return { reason: 'request.malformed', detail };
 }
 
-/** Names in lower case; fields with `_` or `.` in their names are dropped: some servers read them as `-`. */
 function splitFields(block: string): string[] | Refusal {
   const headers: string[] = [];
   let count = 0;
@@ -177,6 +122,9 @@ function splitFields(block: string): string[] | Refusal {
     const end = block.indexOf('\r\n', start);
     const colon = block.indexOf(':', start);
     const { name, single, dropped } = fieldName(block.slice(start, colon));
+    // Some parsers know no coding with a tab behind it, and would look for the body's end elsewhere.
+    if (name === 'transfer-encoding' && block.slice(colon, end).includes('\t'))
+      return malformed('Transfer-Encoding');
     if (single && fieldCount(headers, name) > 0) return malformed(`${name} repeated`);
     if (!dropped) headers.push(name, trim(block, colon + 1, end));
     start = end + 2;
@@ -198,7 +146,10 @@ function isBlank(code: number): boolean {
 type Framing = Pick<RequestHead, 'authority' | 'contentLength'> &
   Pick<ParsedHead, 'expectsContinue' | 'wantsClose'>;
 
-/** RFC 9112 section 6: a body has a length or is chunked, never both; every doubt is the end of the connection. */
+/**
+ * A body has a length or is chunked, never both (RFC 9112 sections 6.1 and 6.3; digits: RFC 9110 section 8.6); neither
+ * is no body. An expectation is the known one (RFC 9110 section 10.1.1). Every doubt is the end of the connection.
+ */
 function readFraming(headers: readonly string[]): Framing | Refusal {
   let authority: string | undefined;
   let length: string | undefined;

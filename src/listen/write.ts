@@ -1,6 +1,10 @@
 import type { TLSSocket } from 'node:tls';
 import type { BodyStream, Reply } from '../types.ts';
+import type { Alarm } from './alarm.ts';
 import { encodeChunk, encodeHead, encodeWhole, framingOf, LAST_CHUNK } from './encode.ts';
+
+/** A sender that does not read its answer for this long is cut. */
+export const STALL_MS = 30_000;
 
 /** How one answer is written. */
 export interface Writing {
@@ -15,13 +19,12 @@ export interface Writing {
 /** Writes the answers of one connection: a small one in one piece, a stream as it comes and as the sender takes it. */
 export class AnswerWriter {
   readonly #socket: TLSSocket;
-  readonly #waits: (doesWait: boolean) => void;
+  readonly #alarm: Alarm;
   #stream: BodyStream | undefined;
 
-  /** @param waits told when the sender is slower than the upstream, and when it has taken what was written */
-  constructor(socket: TLSSocket, waits: (doesWait: boolean) => void) {
+  constructor(socket: TLSSocket, alarm: Alarm) {
     this.#socket = socket;
-    this.#waits = waits;
+    this.#alarm = alarm;
   }
 
   /** A stream is being written. */
@@ -42,7 +45,7 @@ export class AnswerWriter {
   /** The sender has taken what was written. */
   drained(): void {
     if (this.#stream === undefined) return;
-    this.#waits(false);
+    this.#alarm.clear();
     this.#stream.resume();
   }
 
@@ -61,7 +64,8 @@ export class AnswerWriter {
         // An empty chunk would be the last one.
         if (chunk.length === 0) return true;
         const isTaken = this.#socket.write(framing === 'chunked' ? encodeChunk(chunk) : chunk);
-        this.#waits(!isTaken);
+        if (isTaken) this.#alarm.clear();
+        else this.#alarm.set(performance.now() + STALL_MS, () => this.#socket.destroy());
         return isTaken;
       },
       end: () => {

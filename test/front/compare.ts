@@ -21,7 +21,7 @@ const NEXT: Reading = { method: 'GET', target: '/next', fields: ['host', 'next']
  */
 export function compare(bytes: Buffer, read: (bytes: Buffer) => FrontReading = readByFront): Comparison {
   const { items, ending } = read(bytes);
-  const known = items.findIndex((item) => isKnown(bytes, item));
+  const known = items.findIndex(isKnown);
   const some = known < 0 ? items : items.slice(0, known);
   // llhttp takes Proxy-Connection for Connection, against RFC 9112 appendix C.2.2: it may close where the front goes on.
   const odd = some.findIndex(({ reading }) => reading.fields.includes('proxy-connection'));
@@ -36,12 +36,9 @@ export function compare(bytes: Buffer, read: (bytes: Buffer) => FrontReading = r
 }
 
 /** Where the two are known to differ, and harmlessly so. */
-function isKnown(bytes: Buffer, { start, end, reading }: Item): boolean {
+function isKnown({ reading }: Item): boolean {
   // After CONNECT llhttp reads no HTTP; no route can have that method, and the connection is closed after it.
-  if (reading.method === 'CONNECT') return true;
-  // RFC 9110 section 5.6.3 allows a tab behind a value; llhttp refuses one behind `chunked`.
-  const text = bytes.toString('latin1', start, end);
-  return /\r\ntransfer-encoding:[^\r]*\t[ \t]*\r/i.test(text.slice(0, text.indexOf('\r\n\r\n') + 2));
+  return reading.method === 'CONNECT';
 }
 
 /** What the connection is for after the requests. */

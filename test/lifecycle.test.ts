@@ -23,7 +23,8 @@ const start = (limits: Record<string, unknown> = {}): Promise<Gateway> =>
   });
 
 /** Resolves with `refused` once the port takes no more connections. */
-async function untilRefused(port: number): Promise<string> {
+/** A connection that still waits to be accepted when the listener closes is reset; only then comes the refusal. */
+async function untilRefused(port: number): Promise<void> {
   for (;;) {
     const outcome = await new Promise<string>((resolve) => {
       const socket = net.connect(port, '127.0.0.1');
@@ -33,7 +34,7 @@ async function untilRefused(port: number): Promise<string> {
       });
       socket.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
     });
-    if (outcome !== 'connected') return outcome;
+    if (outcome === 'ECONNREFUSED') return;
   }
 }
 
@@ -59,7 +60,7 @@ describe.each(['SIGTERM', 'SIGINT'] as const)('%s', (signal) => {
     const idle = await connect(gateway);
     await arrived;
     gateway.signal(signal);
-    expect(await untilRefused(gateway.port)).toBe('ECONNREFUSED');
+    await untilRefused(gateway.port);
     expect(await idle.closed()).toBe('');
     release();
     const answer = await inFlight;

@@ -3,8 +3,8 @@ import type { RateKey, RateLimit } from '../settings.ts';
 import { type Check, type Head, PASS, type Peer, type Verdict } from '../types.ts';
 import { RateTable } from './rate-table.ts';
 
-/** 16 MiB per limit at most: a million keys at once; a limit by route has a single key. */
-const LARGEST_TABLE = 1 << 20;
+/** 32 MiB per limit at most: of a million keys busy at once, 999 in 1,000 find room. By route there is a single key. */
+const LARGEST_TABLE = 1 << 21;
 
 /**
  * Lets in `count` requests per `perMs`, `burst` of them at one instant (GCRA: one number a key, the time at which

@@ -25,7 +25,9 @@ export class BodyBudget {
   }
 }
 
-const FIRST_STEP = 4 * 1024;
+const FIRST_BYTES = 4 * 1024;
+/** Doubling would copy a large body once more, and leave as much again for the garbage collector. */
+const STEP = 4;
 
 /**
  * Collects one body. Memory is taken in steps of what has arrived, so that a promise of 1 MiB that sends nothing
@@ -69,7 +71,7 @@ export class BodyBuffer {
   }
 
   #grow(needed: number): boolean {
-    const size = Math.min(this.#limitBytes, Math.max(needed, this.#bytes.length * 2, FIRST_STEP));
+    const size = Math.min(this.#limitBytes, Math.max(needed, this.#bytes.length * STEP, FIRST_BYTES));
     if (!this.#budget.reserve(size - this.#bytes.length)) return false;
     const bytes = Buffer.allocUnsafe(size);
     this.#bytes.copy(bytes, 0, 0, this.#length);

@@ -17,3 +17,14 @@ export function fieldCount(fields: Fields, name: string): number {
   }
   return count;
 }
+
+/** Fields by name, repeated ones as lists, as one flat array. */
+export function flatFields(headers: Record<string, unknown>): Fields {
+  const fields: string[] = [];
+  for (const name in headers) {
+    const value = headers[name];
+    if (typeof value === 'string') fields.push(name, value);
+    else if (Array.isArray(value)) for (const one of value) fields.push(name, String(one));
+  }
+  return fields;
+}

@@ -117,7 +117,7 @@ export interface BodySink {
   write(chunk: Buffer): boolean;
   end(): void;
   /** The upstream died: the sender must not take the answer for complete. */
-  fail(): void;
+  fail(fault: Refusal): void;
 }
 
 /** What an upstream answered. */

@@ -148,6 +148,8 @@ describe('an answer that breaks off in its body', () => {
   test.each([
     'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this',
     'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nonly \r\n',
+    'HTTP/1.1 200 OK\r\n\r\nonly this, and no length',
+    `HTTP/1.1 200 OK\r\n\r\n${'too much to be held '.repeat(10_000)}`,
   ])('never looks complete to the sender: %#', async (text) => {
     rawAnswers(text, 'reset');
     const since = gateway.lines.length;
@@ -197,6 +199,23 @@ test('an answer that stops in its body is not waited for without end', async () 
 });
 
 describe('a sender that goes away', () => {
+  test('is noticed also behind so much sent ahead that nothing more is read', async () => {
+    const body = `event ${randomUUID()}`;
+    const abandoned = new Promise<void>((resolve) => {
+      upstream.answer((_request, response) => response.once('close', () => resolve()));
+    });
+    const since = gateway.lines.length;
+    const connection = await connect(gateway);
+    const ahead = Buffer.alloc(400 * 1024, requestBytes({ path: '/app', body: 'ahead' }));
+    connection.send(Buffer.concat([requestBytes({ path: '/app', body }), ahead]));
+    await upstream.request((one) => one.body.toString() === body);
+    connection.close();
+    await abandoned;
+    const record = await gateway.record((one) => one.path === '/app', since);
+    expect(record.status).toBeUndefined();
+    upstream.answer();
+  });
+
   test('while the upstream works, on a route without claims, ends the exchange', async () => {
     const body = `event ${randomUUID()}`;
     const abandoned = new Promise<void>((resolve) => {

@@ -43,6 +43,7 @@ beforeAll(async () => {
     'no-client': { targets: [mutual.url], tls: { ca: 'upstream-ca.pem' } },
     socket: socket.url,
     pair: { targets: pair.map((one) => one.url) },
+    narrow: { targets: ['http://127.0.0.1:1'], connections: 1 },
   };
   gateway = await startGateway(
     {
@@ -101,4 +102,11 @@ test('several targets share the work', async () => {
   for (const answer of answers) await expectDelivered(gateway, answer);
   expect(pair.map((one) => one.heads() > 0)).toEqual([true, true]);
   expect(pair[0].heads() + pair[1].heads()).toBe(10);
+});
+
+test('those who wait for a connection that cannot be made are all told, and nothing else goes wrong', async () => {
+  const [since, bodies] = [gateway.lines.length, ['1', '2', '3', '4']];
+  const answers = await Promise.all(bodies.map((body) => post(gateway, { path: '/narrow', body })));
+  for (const answer of answers) await expectProblem(gateway, answer, 502, 'upstream.unreachable');
+  expect(gateway.lines.slice(since).filter(({ msg }) => msg !== 'request')).toEqual([]);
 });

@@ -22,8 +22,10 @@ const start = (limits: Record<string, unknown> = {}): Promise<Gateway> =>
     routes: [{ name: 'plain', path: '/plain', addresses: 'any', upstream: 'app' }],
   });
 
-/** Resolves with `refused` once the port takes no more connections. */
-/** A connection that still waits to be accepted when the listener closes is reset; only then comes the refusal. */
+/**
+ * Resolves once the port takes no more connections. One that still waits to be accepted when the listener closes is
+ * reset; only then comes the refusal.
+ */
 async function untilRefused(port: number): Promise<void> {
   for (;;) {
     const outcome = await new Promise<string>((resolve) => {
@@ -102,6 +104,17 @@ describe('draining', () => {
     const rest = await connection.closed();
     if (rest !== '') expect(rest).toMatch(/^HTTP\/1\.1 503 /);
     await gateway.record((line) => line.path === '/plain');
+  });
+
+  test('drain_timeout: a request whose body never came to its end is recorded all the same', async () => {
+    const gateway = await start({ drain_timeout: '500ms' });
+    const connection = await connect(gateway);
+    connection.send('POST /plain HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nhalf');
+    await expectDelivered(gateway, await post(gateway, { path: '/plain', body: 'x' }));
+    gateway.signal('SIGTERM');
+    expect(await gateway.exited).toBe(0);
+    const record = await gateway.record((line) => line.reason === 'body.incomplete');
+    expect([record.path, record.status]).toEqual(['/plain', undefined]);
   });
 
   test('drain_timeout: nor does a connection that never began its handshake', async () => {

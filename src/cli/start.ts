@@ -132,6 +132,7 @@ function endNow(log: Log, signal: string): void {
 /** What is left of the drain timeout for answering those whose upstream did not. */
 const LAST_ANSWERS_MS = 1000;
 const POLL_MS = 20;
+const LAST_TURNS = 100;
 
 async function drain({ settings, log, built, listener }: Running, signal: string): Promise<void> {
   const { drainDelay, drainTimeout } = settings.limits;
@@ -146,6 +147,8 @@ async function drain({ settings, log, built, listener }: Running, signal: string
   clearTimeout(giveUp);
   // An exchange whose sender was told 504 may still succeed: cut off, its event would be delivered once more.
   while (built.gateway.exchanges() > 0 && performance.now() < startedMs + patienceMs) await sleep(POLL_MS);
+  // Requests that were cut off at the end are recorded when their connections' ends have been heard.
+  for (let turn = 0; turn < LAST_TURNS && built.gateway.inFlight() > 0; turn += 1) await sleep(1);
   clearTimeout(end);
 }
 

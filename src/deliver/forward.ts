@@ -1,13 +1,11 @@
-import type { Client, Dispatcher } from 'undici';
-import type { Fields } from '../fields.ts';
-import type { Reason } from '../reasons.ts';
+import type { Dispatcher } from 'undici';
+import { type Fields, flatFields } from '../fields.ts';
 import type { BodySink, BodyStream, Refusal, Settlement, UpstreamAnswer } from '../types.ts';
-import type { Connections, Waiter } from './upstream.ts';
+import { faultOf, RESET, STALL_MS, STALLED } from './fault.ts';
+import type { Connection, Connections, Waiter } from './upstream.ts';
 
 /** Answers up to this size are held whole and go out in one write; larger ones flow with back-pressure. */
 const HELD_BYTES = 64 * 1024;
-/** A flowing answer whose upstream says nothing for this long is given up. */
-const STALL_MS = 30_000;
 
 export interface Outgoing {
   readonly method: string;
@@ -58,8 +56,9 @@ class ForwardHandler implements Dispatcher.DispatchHandler, BodyStream, Waiter {
   #held: Buffer[] = [];
   #heldBytes = 0;
   #sink: BodySink | undefined;
-  #failed = false;
-  #connection: Client | undefined;
+  #failed: Refusal | undefined;
+  #ended = false;
+  #connection: Connection | undefined;
 
   constructor(
     connections: Connections,
@@ -75,7 +74,7 @@ class ForwardHandler implements Dispatcher.DispatchHandler, BodyStream, Waiter {
     );
   }
 
-  send(connection: Client): void {
+  send(connection: Connection): void {
     this.#connection = connection;
     const { method, path, headers, body } = this.#outgoing;
     const options: Dispatcher.DispatchOptions = {
@@ -85,7 +84,7 @@ class ForwardHandler implements Dispatcher.DispatchHandler, BodyStream, Waiter {
       body,
       idempotent: false,
     };
-    connection.dispatch(options, this);
+    connection.client.dispatch(options, this);
   }
 
   giveUp(refusal: Refusal): void {
@@ -115,7 +114,7 @@ class ForwardHandler implements Dispatcher.DispatchHandler, BodyStream, Waiter {
     if (status < 200) return;
     this.#settle({ status });
     this.#status = status;
-    this.#headers = flatten(headers);
+    this.#headers = flatFields(headers);
     if (this.#answered) {
       this.#discard();
     } else if (!this.#outgoing.wantsBody(status)) {
@@ -146,6 +145,11 @@ class ForwardHandler implements Dispatcher.DispatchHandler, BodyStream, Waiter {
   }
 
   onResponseEnd(): void {
+    if (this.#connection?.hasFailed) {
+      this.#fail(RESET);
+      return;
+    }
+    this.#ended = true;
     if (this.#phase === 'flowing') this.#sink?.end();
     else if (this.#phase === 'holding') {
       const body = this.#held.length === 1 ? this.#held[0] : Buffer.concat(this.#held);
@@ -156,25 +160,30 @@ class ForwardHandler implements Dispatcher.DispatchHandler, BodyStream, Waiter {
   }
 
   onResponseError(_controller: Dispatcher.DispatchController | null, error: Error): void {
+    this.#fail(faultOf(error, this.#controller !== undefined));
+  }
+
+  #fail(fault: Refusal): void {
     const flowing = this.#phase === 'flowing';
-    const fault = faultOf(error, this.#controller !== undefined);
     this.#answer(fault);
     this.#settle(fault);
     this.#done();
-    this.#failed = true;
-    this.#free();
-    if (flowing) this.#sink?.fail();
+    this.#failed = fault;
+    // Not at once: undici is about to look whether anything is left to be sent on this connection.
+    queueMicrotask(() => this.#free());
+    if (flowing) this.#sink?.fail(fault);
   }
 
   start(sink: BodySink): void {
     this.#sink = sink;
-    if (this.#failed) {
-      sink.fail();
+    if (this.#failed !== undefined) {
+      sink.fail(this.#failed);
       return;
     }
     for (const chunk of this.#held) sink.write(chunk);
     this.#held = [];
-    this.resume();
+    if (this.#ended) sink.end();
+    else this.resume();
   }
 
   resume(): void {
@@ -236,31 +245,4 @@ class ForwardHandler implements Dispatcher.DispatchHandler, BodyStream, Waiter {
     this.#phase = 'done';
     clearTimeout(this.#timer);
   }
-}
-
-const STALLED = new Error(`nothing of the answer arrived for ${STALL_MS / 1000} s`);
-
-function flatten(headers: Record<string, unknown>): Fields {
-  const fields: string[] = [];
-  for (const name in headers) {
-    const value = headers[name];
-    if (typeof value === 'string') fields.push(name, value);
-    else if (Array.isArray(value)) for (const one of value) fields.push(name, String(one));
-  }
-  return fields;
-}
-
-/** A request that never began failed to connect; of one that began the upstream may have seen any part. */
-function faultOf(error: Error & { code?: string }, begun: boolean): Refusal {
-  const detail = `${error.code ?? error.name}: ${error.message}`;
-  if (error === STALLED) return { reason: 'upstream.timeout', detail };
-  return { reason: begun ? reasonOf(error) : 'upstream.unreachable', detail };
-}
-
-function reasonOf({ code = '', name, message }: Error & { code?: string }): Reason {
-  // undici's words for a 100 or 101 that nobody asked for.
-  const unasked = code === 'UND_ERR_SOCKET' && /^bad (response|upgrade)$/.test(message);
-  const invalid =
-    name === 'HTTPParserError' || /^UND_ERR_(HEADERS_OVERFLOW|RES_CONTENT_LENGTH_MISMATCH)$/.test(code);
-  return unasked || invalid ? 'upstream.invalid' : 'upstream.reset';
 }

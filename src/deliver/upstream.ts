@@ -1,4 +1,5 @@
-import { Client } from 'undici';
+import type { Socket } from 'node:net';
+import { buildConnector, Client } from 'undici';
 import type { Target, UpstreamSettings } from '../settings.ts';
 
 /** An upstream's connections, kept for the life of the configuration. */
@@ -10,10 +11,17 @@ export interface Upstream {
   close(): Promise<void>;
 }
 
+/** One connection, made again where it was lost. */
+export interface Connection {
+  readonly client: Client;
+  /** Its socket has failed: an answer that ends now, for want of a length, is not whole. */
+  readonly hasFailed: boolean;
+}
+
 /** A request that is to be sent on one connection. */
 export interface Waiter {
   /** Called once, as soon as a connection is free; it is this request's until `free` is called. */
-  send(connection: Client): void;
+  send(connection: Connection): void;
 }
 
 /**
@@ -23,9 +31,9 @@ export interface Waiter {
 export class Connections {
   readonly target: Target;
   readonly #settings: UpstreamSettings;
-  readonly #all: Client[] = [];
+  readonly #all: Connection[] = [];
   /** The one that was used last is used next: those that are not needed grow idle and are closed. */
-  readonly #idle: Client[] = [];
+  readonly #idle: Connection[] = [];
   readonly #waiting = new Set<Waiter>();
 
   constructor(target: Target, settings: UpstreamSettings) {
@@ -46,7 +54,7 @@ export class Connections {
   }
 
   /** The exchange on this connection is over. Must be called once for each `send`. */
-  free(connection: Client): void {
+  free(connection: Connection): void {
     const [next] = this.#waiting;
     if (next === undefined) {
       this.#idle.push(connection);
@@ -57,12 +65,12 @@ export class Connections {
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.#all.map((connection) => connection.destroy()));
+    await Promise.all(this.#all.map(({ client }) => client.destroy()));
   }
 
-  #another(): Client | undefined {
+  #another(): Connection | undefined {
     if (this.#all.length >= this.#settings.connections) return undefined;
-    const connection = clientFor(this.target, this.#settings);
+    const connection = connectionTo(this.target, this.#settings);
     this.#all.push(connection);
     return connection;
   }
@@ -84,19 +92,34 @@ export function openUpstream(settings: UpstreamSettings): Upstream {
   };
 }
 
-/** One connection, made again where it was lost. */
-function clientFor(target: Target, { connectTimeoutMs, tls }: UpstreamSettings): Client {
-  return new Client(target.origin, {
-    pipelining: 1,
-    connect: {
-      timeout: connectTimeoutMs,
-      ...(target.socketPath === undefined ? {} : { socketPath: target.socketPath }),
-      ...(tls?.ca === undefined ? {} : { ca: tls.ca }),
-      ...(tls?.certificate === undefined ? {} : { cert: tls.certificate }),
-      ...(tls?.privateKey === undefined ? {} : { key: tls.privateKey }),
-    },
-    // The exchange keeps its own time: undici's clock ticks once a second.
-    headersTimeout: 0,
-    bodyTimeout: 0,
+function connectionTo(target: Target, { connectTimeoutMs, tls }: UpstreamSettings): Connection {
+  const connect = buildConnector({
+    timeout: connectTimeoutMs,
+    ...(target.socketPath === undefined ? {} : { socketPath: target.socketPath }),
+    ...(tls?.ca === undefined ? {} : { ca: tls.ca }),
+    ...(tls?.certificate === undefined ? {} : { cert: tls.certificate }),
+    ...(tls?.privateKey === undefined ? {} : { key: tls.privateKey }),
   });
+  let current: Socket | null = null;
+  const connection = {
+    hasFailed: false,
+    client: new Client(target.origin, {
+      pipelining: 1,
+      connect: (options, done) =>
+        connect(options, (...[error, socket]) => {
+          current = socket;
+          connection.hasFailed = false;
+          // Heard before undici hears it: a reset would otherwise be the good end of an answer without a length.
+          socket?.once('error', () => {
+            if (socket === current) connection.hasFailed = true;
+          });
+          if (error === null) done(null, socket);
+          else done(error, null);
+        }),
+      // The exchange keeps its own time: undici's clock ticks once a second.
+      headersTimeout: 0,
+      bodyTimeout: 0,
+    }),
+  };
+  return connection;
 }

@@ -1,28 +1,21 @@
 import { randomUUID } from 'node:crypto';
 import type { TLSSocket } from 'node:tls';
-import type { BodyBudget } from '../body.ts';
-import type { Limits } from '../settings.ts';
-import type { Handler, Peer, Refusal, Reply } from '../types.ts';
+import type { Refusal, Reply } from '../types.ts';
 import { Alarm } from './alarm.ts';
-import { Exchange, type Line } from './exchange.ts';
+import { Exchange } from './exchange.ts';
 import type { ParsedHead } from './head.ts';
 import { Inbox } from './inbox.ts';
+import type { ConnectionOptions, Line } from './line.ts';
 import { AnswerWriter, STALL_MS } from './write.ts';
-
-export interface ConnectionOptions {
-  readonly handler: Handler;
-  readonly peer: Peer;
-  readonly budget: BodyBudget;
-  readonly limits: Pick<Limits, 'headerTimeout' | 'bodyTimeout' | 'idleTimeout'>;
-}
 
 /** What a client may send ahead while a request is under way; then it has to wait. */
 const MOST_AHEAD_BYTES = 64 * 1024;
 /** A close with unread bytes resets the connection and can lose the answer (RFC 9112 section 9.6): so much, or so long, is still read. */
 const MOST_LINGER_BYTES = 256 * 1024;
 const LINGER_MS = 2000;
-/** When a sender that has closed its side is asked whether it is still there; after a second nobody asks again. */
-const PROBES_MS = [100, 1000];
+/** How soon and how often a sender that cannot be heard any more is asked whether it is there. */
+const FIRST_PROBE_MS = 100;
+const PROBE_MS = 1000;
 /** A connection that has just been made is about to carry a request, also when the process is about to end. */
 const FIRST_REQUEST_MS = 1000;
 
@@ -34,12 +27,10 @@ type Phase = 'head' | 'request' | 'written' | 'dropping' | 'closing';
  * the gateway, or being read, or waiting in the bounded rest of what has arrived.
  */
 export class Connection implements Line {
-  readonly budget: BodyBudget;
-  readonly bodyTimeoutMs: number;
   readonly inbox = new Inbox();
   readonly alarm = new Alarm();
   readonly #socket: TLSSocket;
-  readonly #options: ConnectionOptions;
+  readonly options: ConnectionOptions;
   #phase: Phase = 'head';
   #exchange: Exchange | undefined;
   readonly #writer: AnswerWriter;
@@ -51,10 +42,8 @@ export class Connection implements Line {
 
   constructor(socket: TLSSocket, options: ConnectionOptions) {
     this.#socket = socket;
-    this.#options = options;
+    this.options = options;
     this.#writer = new AnswerWriter(socket, this.alarm);
-    this.budget = options.budget;
-    this.bodyTimeoutMs = options.limits.bodyTimeout;
     socket.on('data', (chunk: Buffer) => this.#receive(chunk));
     socket.on('end', () => this.#end());
     socket.on('close', () => this.#closed());
@@ -99,14 +88,21 @@ export class Connection implements Line {
     if (this.#phase === 'head') this.#readHead();
     else if (this.#phase === 'dropping') this.#drop();
     else if (this.#exchange?.isReading) this.#exchange.read();
-    else if (this.inbox.size > MOST_AHEAD_BYTES) this.#socket.pause();
+    else if (this.inbox.size > MOST_AHEAD_BYTES) this.#pause();
+  }
+
+  /** From now on neither its next bytes are heard nor its end. */
+  #pause(): void {
+    this.#socket.pause();
+    if (this.#phase === 'request' && this.#exchange?.bodyDone && !this.#writer.isFlowing)
+      this.alarm.set(performance.now() + PROBE_MS, () => this.#probe(PROBE_MS));
   }
 
   #readHead(): void {
     const startedMs = this.#startedMs ?? performance.now();
     if (this.#startedMs === undefined) {
       this.#startedMs = startedMs;
-      this.alarm.set(startedMs + this.#options.limits.headerTimeout, () =>
+      this.alarm.set(startedMs + this.options.limits.headerTimeout, () =>
         this.#refuse({ reason: 'body.timeout', detail: 'head' }),
       );
     }
@@ -118,7 +114,7 @@ export class Connection implements Line {
   }
 
   #begin(parsed: ParsedHead, startedMs: number): void {
-    const { handler, peer } = this.#options;
+    const { handler, peer } = this.options;
     const exchange = new Exchange(parsed, this);
     this.#exchange = exchange;
     this.#phase = 'request';
@@ -136,7 +132,7 @@ export class Connection implements Line {
 
   /** A head that is no request: answered, and the end, since nobody knows where the next one would begin. */
   #refuse(refusal: Refusal): void {
-    const { handler, peer } = this.#options;
+    const { handler, peer } = this.options;
     const reply = handler.refuseUnread(refusal, { peer, startedMs: this.#startedMs ?? performance.now() });
     this.#phase = 'closing';
     if (reply === undefined) this.destroy();
@@ -172,7 +168,7 @@ export class Connection implements Line {
       this.#next();
     } else {
       this.#phase = 'dropping';
-      this.alarm.set(performance.now() + this.bodyTimeoutMs, () => this.#close());
+      this.alarm.set(performance.now() + this.options.limits.bodyTimeout, () => this.#close());
       this.wanted();
       this.#drop();
     }
@@ -192,7 +188,7 @@ export class Connection implements Line {
       this.#close();
       return;
     }
-    this.alarm.set(performance.now() + this.#options.limits.idleTimeout, () => this.#close());
+    this.alarm.set(performance.now() + this.options.limits.idleTimeout, () => this.#close());
     this.wanted();
     // Not at once: a client that sends many requests ahead must not fill the stack, nor keep others waiting.
     if (this.inbox.size > 0)
@@ -224,7 +220,7 @@ export class Connection implements Line {
     const isNextRead = this.#startedMs !== undefined || this.inbox.size === 0;
     if (this.#phase === 'request') {
       if (!this.#exchange?.bodyDone) this.#exchange?.gone();
-      else if (!this.#writer.isFlowing) this.#probe(0);
+      else if (!this.#writer.isFlowing) this.#probe(FIRST_PROBE_MS);
     } else if (this.#phase === 'dropping' || (this.#phase === 'head' && isNextRead)) {
       this.destroy();
     } else if (this.#phase === 'closing') {
@@ -236,10 +232,9 @@ export class Connection implements Line {
    * Only a write tells: the first one is answered with a reset, the next one fails for it. An interim answer is one that
    * every client must understand, whether it expects it or not (RFC 9110 section 15.2).
    */
-  #probe(count: number): void {
+  #probe(nextMs: number): void {
     this.sendContinue();
-    const nextMs = PROBES_MS[count];
-    if (nextMs !== undefined) this.alarm.set(performance.now() + nextMs, () => this.#probe(count + 1));
+    this.alarm.set(performance.now() + nextMs, () => this.#probe(PROBE_MS));
   }
 
   #closed(): void {

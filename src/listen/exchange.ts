@@ -1,21 +1,8 @@
-import { type BodyBudget, BodyBuffer } from '../body.ts';
+import { BodyBuffer } from '../body.ts';
 import type { Refusal, Reply, Sender } from '../types.ts';
-import type { Alarm } from './alarm.ts';
 import { ChunkedFraming, type Framing, LengthFraming } from './framing.ts';
 import type { ParsedHead } from './head.ts';
-import type { Inbox } from './inbox.ts';
-
-/** What an exchange needs of the connection it runs on. */
-export interface Line {
-  readonly inbox: Inbox;
-  /** Tells the client to go on (RFC 9110 section 10.1.1). */
-  sendContinue(): void;
-  readonly alarm: Alarm;
-  /** Reading goes on: more bytes are wanted. */
-  wanted(): void;
-  readonly budget: BodyBudget;
-  readonly bodyTimeoutMs: number;
-}
+import type { Line } from './line.ts';
 
 /** The most of an unwanted body that is read for the sake of keeping its connection. */
 const MOST_DROPPED_BYTES = 64 * 1024;
@@ -82,7 +69,7 @@ export class Exchange implements Sender {
     const whole = length === undefined ? undefined : this.#line.inbox.takeWhole(length);
     if (whole !== undefined) return this.#accept(whole);
     let early: Buffer | Refusal | undefined;
-    const buffer = new BodyBuffer(this.#line.budget, length ?? limitBytes);
+    const buffer = new BodyBuffer(this.#line.options.budget, length ?? limitBytes);
     this.#release = () => buffer.release();
     this.#reading = {
       buffer,
@@ -97,7 +84,7 @@ export class Exchange implements Sender {
     this.#reading.resolve = resolve;
     if (this.head.expectsContinue && !this.#begun) this.#line.sendContinue();
     this.#begun = true;
-    this.#line.alarm.set(Math.min(this.#headEndMs + this.#line.bodyTimeoutMs, byMs), () =>
+    this.#line.alarm.set(Math.min(this.#headEndMs + this.#line.options.limits.bodyTimeout, byMs), () =>
       this.#stop(TIMEOUT),
     );
     this.#line.wanted();
@@ -107,7 +94,7 @@ export class Exchange implements Sender {
   /** A body that came with its head. */
   #accept(whole: Buffer): Buffer | Refusal {
     this.#framing.push(whole, () => true);
-    const { budget } = this.#line;
+    const { budget } = this.#line.options;
     if (!budget.reserve(whole.length)) return OVERLOADED;
     this.#release = () => budget.release(whole.length);
     return whole;

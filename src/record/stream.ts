@@ -15,9 +15,9 @@ export function recordedAtItsEnd(
           record(entry);
           sink.end();
         },
-        fail: () => {
-          record(Object.assign(entry, { outcome: 'failed', reason: 'upstream.reset' }));
-          sink.fail();
+        fail: (fault) => {
+          record(Object.assign(entry, { outcome: 'failed', reason: fault.reason, detail: fault.detail }));
+          sink.fail(fault);
         },
       }),
     resume: () => stream.resume(),

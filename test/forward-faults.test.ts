@@ -167,12 +167,17 @@ describe('an answer that breaks off in its body', () => {
   });
 });
 
+/** Lets the upstream answer nothing; resolves once an exchange with it is given up. */
+function untilAbandoned(): Promise<void> {
+  return new Promise((resolve) => {
+    upstream.answer((_request, response) => response.once('close', () => resolve()));
+  });
+}
+
 describe('a slow upstream on a route without claims', () => {
   test('is 504 upstream.timeout, the exchange is given up, and nothing is sent again', async () => {
     const body = `event ${randomUUID()}`;
-    const abandoned = new Promise<void>((resolve) => {
-      upstream.answer((_request, response) => response.once('close', () => resolve()));
-    });
+    const abandoned = untilAbandoned();
     const record = await expectProblem(gateway, await send('/slow', body), 504, 'upstream.timeout');
     expect(record.outcome).toBe('failed');
     await abandoned;
@@ -201,9 +206,7 @@ test('an answer that stops in its body is not waited for without end', async () 
 describe('a sender that goes away', () => {
   test('is noticed also behind so much sent ahead that nothing more is read', async () => {
     const body = `event ${randomUUID()}`;
-    const abandoned = new Promise<void>((resolve) => {
-      upstream.answer((_request, response) => response.once('close', () => resolve()));
-    });
+    const abandoned = untilAbandoned();
     const since = gateway.lines.length;
     const connection = await connect(gateway);
     const ahead = Buffer.alloc(400 * 1024, requestBytes({ path: '/app', body: 'ahead' }));
@@ -218,9 +221,7 @@ describe('a sender that goes away', () => {
 
   test('while the upstream works, on a route without claims, ends the exchange', async () => {
     const body = `event ${randomUUID()}`;
-    const abandoned = new Promise<void>((resolve) => {
-      upstream.answer((_request, response) => response.once('close', () => resolve()));
-    });
+    const abandoned = untilAbandoned();
     const since = gateway.lines.length;
     const connection = await connect(gateway);
     connection.send(requestBytes({ path: '/app', body }));

@@ -93,6 +93,18 @@ describe('draining', () => {
     expect(await gateway.exited).toBe(0);
   });
 
+  test('a connection that has carried nothing yet has a moment for its first request', async () => {
+    const gateway = await start();
+    const connection = await connect(gateway);
+    gateway.signal('SIGTERM');
+    await gateway.line(({ msg }) => msg === 'draining');
+    connection.send(requestBytes({ path: '/plain', body: 'x' }));
+    const answer = await connection.answer();
+    await expectDelivered(gateway, answer);
+    expect(answer.header('connection')).toBe('close');
+    expect(await gateway.exited).toBe(0);
+  });
+
   test('drain_timeout: an upstream that never answers does not hold up the end', async () => {
     const gateway = await start({ drain_timeout: '700ms' });
     const { arrived } = holdAnswers(upstream);

@@ -2,11 +2,12 @@
  * The memory that bodies may take, over all requests. What is reserved must be released by the same number of bytes.
  */
 export class BodyBudget {
-  readonly #limitBytes: number;
+  /** May be changed at any time; what is held stays held. */
+  limitBytes: number;
   #usedBytes = 0;
 
   constructor(limitBytes: number) {
-    this.#limitBytes = limitBytes;
+    this.limitBytes = limitBytes;
   }
 
   get usedBytes(): number {
@@ -15,7 +16,7 @@ export class BodyBudget {
 
   /** Returns false, and reserves nothing, where the limit would be passed. */
   reserve(bytes: number): boolean {
-    if (this.#usedBytes + bytes > this.#limitBytes) return false;
+    if (this.#usedBytes + bytes > this.limitBytes) return false;
     this.#usedBytes += bytes;
     return true;
   }

@@ -1,15 +1,24 @@
 import { addressSet } from './addresses.ts';
 import { checksFor } from './check/index.ts';
+import { RateTables } from './check/rate-tables.ts';
 import { answerDeadlineMs, defaultTimeoutMs } from './deadline.ts';
-import { openUpstream, type Upstream } from './deliver/upstream.ts';
+import type { UpstreamPool } from './deliver/pool.ts';
+import type { Upstream } from './deliver/upstream.ts';
 import { fieldCount, fieldValue } from './fields.ts';
 import { createGateway, type Gateway, type Route } from './gateway.ts';
 import { upstreamFields } from './headers.ts';
+import { isOneTrust, trustFinder } from './listen/trust.ts';
 import type { Log } from './record/log.ts';
 import type { Metrics } from './record/metrics.ts';
 import { responderFor } from './respond.ts';
 import { choosingHeaders, findRoute, routeTable } from './route/table.ts';
-import { METHODS, type RouteSettings, type SenderProfile, type Settings } from './settings.ts';
+import {
+  METHODS,
+  type RouteSettings,
+  type SenderProfile,
+  type Settings,
+  type TlsSettings,
+} from './settings.ts';
 import { memoryStore } from './store/memory.ts';
 import { sqliteStore } from './store/sqlite.ts';
 import type { AddressValue, Head, Refusal, Store } from './types.ts';
@@ -18,7 +27,16 @@ export interface Built {
   readonly gateway: Gateway;
   /** Whether any route would let a peer with this address in; others are closed before TLS. */
   readonly admits: (address: AddressValue) => boolean;
-  readonly close: () => Promise<void>;
+  /** What the next configuration takes over of this one. */
+  readonly rates: RateTables;
+  /** Another has taken its place: its upstreams are closed when their last answers have ended. */
+  readonly release: () => void;
+}
+
+/** What outlives one configuration. */
+export interface Lasting {
+  readonly store: Store;
+  readonly upstreams: UpstreamPool;
 }
 
 export interface Recorders {
@@ -37,22 +55,34 @@ export function openStore(settings: Settings, warn: (sentence: string) => void):
   return settings.state.driver === 'memory' ? memoryStore() : sqliteStore(settings.state.path, warn);
 }
 
-/** Builds the gateway from its settings: the only place that knows every part. */
-export function buildGateway(settings: Settings, store: Store, { log, metrics }: Recorders): Built {
+/**
+ * Builds the gateway from its settings: the only place that knows every part.
+ * @param before the gateway of the configuration that this one replaces
+ */
+export function buildGateway(
+  settings: Settings,
+  lasting: Lasting,
+  { log, metrics }: Recorders,
+  before?: Built,
+): Built {
+  const { store } = lasting;
   const upstreams = new Map(
-    [...settings.upstreams.values()].map((upstream) => [upstream, openUpstream(upstream)]),
+    [...settings.upstreams.values()].map((upstream) => [upstream, lasting.upstreams.take(upstream)]),
   );
+  const rates = new RateTables(before?.rates);
   const compiled = settings.routes.map((route) => ({
     path: route.path,
     host: route.host,
     headers: route.headers,
-    route: compile(route, upstreams.get(route.upstream) as Upstream),
+    route: compile(route, upstreams.get(route.upstream) as Upstream, rates),
   }));
   const table = routeTable(compiled);
   const choosing = choosingHeaders(settings.routes);
+  const misdirected = misdirection(settings.tls);
   const gateway = createGateway({
     store,
-    match: (head) => refuseRepeated(head, choosing) ?? findRoute(table, head)?.route ?? NOT_FOUND,
+    match: (head) =>
+      misdirected?.(head) ?? refuseRepeated(head, choosing) ?? findRoute(table, head)?.route ?? NOT_FOUND,
     record: (entry) => {
       const totalMs = performance.now() - entry.startedMs;
       log.request(entry, totalMs);
@@ -77,20 +107,21 @@ export function buildGateway(settings: Settings, store: Store, { log, metrics }:
   return {
     gateway,
     admits: admission(settings.routes),
-    close: async () => {
-      await Promise.all([...upstreams.values()].map((upstream) => upstream.close()));
+    rates,
+    release: () => {
+      for (const upstream of upstreams.values()) lasting.upstreams.giveBack(upstream);
     },
   };
 }
 
 const NOT_FOUND: Refusal = Object.freeze({ reason: 'route.not_found' });
 
-function compile(route: RouteSettings, upstream: Upstream): Route {
+function compile(route: RouteSettings, upstream: Upstream, rates: RateTables): Route {
   return {
     name: route.name,
     sender: route.sender?.name,
     methods: new Set<string>(route.methods ?? METHODS),
-    checks: checksFor(route),
+    checks: checksFor(route, rates),
     bodyLimit: route.bodyLimit,
     eventType: eventTypeReader(route.sender),
     clientOf: clientReader(route.sender?.clientHeader),
@@ -110,6 +141,18 @@ function targetMapper({ path, upstreamPath }: RouteSettings): (head: Head) => st
   if (!path.endsWith('/*')) return (head) => upstreamPath + head.query;
   const base = upstreamPath.endsWith('/') ? upstreamPath : `${upstreamPath}/`;
   return (head) => base + head.path.slice(path.length - 1) + head.query;
+}
+
+const MISDIRECTED: Refusal = Object.freeze({ reason: 'request.misdirected' });
+
+/**
+ * Refuses a request for a host where others are believed than at the host of its handshake (RFC 9110 section
+ * 15.5.20): a client trusted for one host would walk into another. `undefined`: all hosts trust alike.
+ */
+function misdirection(tls: TlsSettings): ((head: Head) => Refusal | undefined) | undefined {
+  if (isOneTrust(tls)) return undefined;
+  const find = trustFinder(tls);
+  return ({ host, peer }) => (find(host).id === find(peer.host).id ? undefined : MISDIRECTED);
 }
 
 /** A header that chooses the route must not say two things: whoever reads the other value is on another route. */

@@ -15,6 +15,7 @@ interface ReasonFacts {
 export const REASONS = {
   'request.malformed': { status: 400, retryHelps: false, side: 'sender', closes: true },
   'target.ambiguous': { status: 400, retryHelps: false, side: 'sender' },
+  'request.misdirected': { status: 421, retryHelps: false, side: 'sender', closes: true },
   'route.not_found': { status: 404, retryHelps: false, side: 'sender' },
   'route.method_not_allowed': { status: 405, retryHelps: false, side: 'sender' },
   'address.not_allowed': { status: 403, retryHelps: false, side: 'sender' },

@@ -30,9 +30,11 @@ export interface Peer {
   /** Without a zone; an IPv4-mapped IPv6 address as IPv4. */
   readonly address: string;
   readonly addressValue: AddressValue;
+  /** The host (its first name) under whose client trust the handshake judged; empty: the default. */
+  readonly host: string;
   /** `undefined`: none was presented, or it was not vouched for (then `certificateError` says why). */
   readonly certificate: Certificate | undefined;
-  readonly certificateError: Reason | undefined;
+  readonly certificateError: Refusal | undefined;
 }
 
 /** What the head of a request says. */

@@ -16,6 +16,15 @@ let gateway: Gateway;
 let listener: Listener;
 
 // The whole front over real TLS, with one part that throws: no input from outside makes a sound one throw.
+const LISTEN = {
+  address: '127.0.0.1',
+  port: 0,
+  reusePort: false,
+  proxyProtocol: false,
+  trustedProxies: [],
+  forwardedFor: false,
+};
+
 beforeAll(async () => {
   const { authority, server } = await defaults();
   gateway = createGateway({
@@ -36,6 +45,10 @@ beforeAll(async () => {
     clientCa: [authority.certificate],
     clientCertificate: 'required',
     minVersion: 'TLSv1.2',
+    names: [],
+    clientCrl: [],
+    clientCrlExpired: 'refuse',
+    hosts: [],
   };
   const limits = {
     connections: 10,
@@ -45,11 +58,9 @@ beforeAll(async () => {
     idleTimeout: 5000,
   } as Limits;
   listener = await listen({
-    settings: { listen: { address: '127.0.0.1', port: 0, reusePort: false }, tls, limits },
+    entrance: { settings: { listen: LISTEN, tls, limits }, admits: () => true, keepsDer: false },
     handler: gateway,
     budget: new BodyBudget(1 << 20),
-    admits: () => true,
-    keepsDer: false,
     failedHandshake: () => undefined,
     full: () => undefined,
   });

@@ -32,7 +32,10 @@ test('keys that are idle again leave their slots to others: nothing grows', () =
 });
 
 test('one /64 of IPv6 is one address', () => {
-  const check = rateCheck({ count: 1, perMs: 3_600_000, burst: 1, key: { by: 'address' } });
+  const check = rateCheck(
+    { count: 1, perMs: 3_600_000, burst: 1, key: { by: 'address' } },
+    new RateTable(LARGEST),
+  );
   const from = (addressValue: bigint): Verdict =>
     check.examine({ peer: { address: 'unused', addressValue } } as unknown as Head);
   const network = 0x2001_0db8_0000_0001n << 64n;

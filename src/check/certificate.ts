@@ -1,6 +1,7 @@
 import type { CertificateRule } from '../settings.ts';
 import { type Certificate, type Check, type Head, PASS, type Refusal } from '../types.ts';
 
+const MISSING: Refusal = Object.freeze({ reason: 'certificate.missing' });
 const EXPIRED: Refusal = Object.freeze({ reason: 'certificate.expired' });
 
 /**
@@ -15,7 +16,7 @@ export function certificateCheck(rule: CertificateRule): Check<Head> {
     name: 'certificate',
     examine: ({ peer, epochMs }) => {
       const certificate = peer.certificate;
-      if (certificate === undefined) return { reason: peer.certificateError ?? 'certificate.missing' };
+      if (certificate === undefined) return peer.certificateError ?? MISSING;
       if (epochMs > certificate.notAfterMs) return EXPIRED;
       return (
         names(certificate.names) ??

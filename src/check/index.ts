@@ -4,6 +4,7 @@ import { addressCheck } from './address.ts';
 import { authorizationCheck } from './authorization.ts';
 import { certificateCheck } from './certificate.ts';
 import { rateCheck } from './rate.ts';
+import type { RateTables } from './rate-tables.ts';
 import { signatureCheck } from './signature.ts';
 
 /** A route's checks; the order of each list is the order in which they run, cheapest and most telling first. */
@@ -13,10 +14,14 @@ export interface Checks {
 }
 
 /** What a route does not configure is not in its lists: nothing is decided per request that is known at load. */
-export function checksFor(route: RouteSettings): Checks {
+export function checksFor(route: RouteSettings, tables: RateTables): Checks {
   const { addresses, certificate, authorization, signature } = route;
-  const byAddress = route.rateLimits.filter(({ key }) => key.by === 'address').map(rateCheck);
-  const otherRates = route.rateLimits.filter(({ key }) => key.by !== 'address').map(rateCheck);
+  const rates = route.rateLimits.map((limit, place) => ({
+    by: limit.key.by,
+    check: rateCheck(limit, tables.take(route.name, place, limit)),
+  }));
+  const byAddress = rates.filter(({ by }) => by === 'address').map(({ check }) => check);
+  const otherRates = rates.filter(({ by }) => by !== 'address').map(({ check }) => check);
   // Where only the signature proves who sends, a stranger must not be able to use up the limit of those who can sign.
   const ratesLast = signature !== undefined && certificate === 'none' && authorization.length === 0;
   return {

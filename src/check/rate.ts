@@ -1,19 +1,15 @@
 import { fieldValue } from '../fields.ts';
 import type { RateKey, RateLimit } from '../settings.ts';
 import { type Check, type Head, PASS, type Peer, type Verdict } from '../types.ts';
-import { RateTable } from './rate-table.ts';
-
-/** 32 MiB per limit at most: of a million keys busy at once, 999 in 1,000 find room. By route there is a single key. */
-const LARGEST_TABLE = 1 << 21;
+import type { RateTable } from './rate-table.ts';
 
 /**
  * Lets in `count` requests per `perMs`, `burst` of them at one instant (GCRA: one number a key, the time at which
  * the key would be idle again). A refusal says after how many seconds, rounded up, the next one passes.
  */
-export function rateCheck(limit: RateLimit): Check<Head> {
+export function rateCheck(limit: RateLimit, table: RateTable): Check<Head> {
   const intervalMs = limit.perMs / limit.count;
   const toleranceMs = intervalMs * (limit.burst - 1);
-  const table = new RateTable(limit.key.by === 'route' ? 1 : LARGEST_TABLE);
   const keyOf = keyReader(limit.key);
   const slotOf =
     limit.key.by === 'route' ? () => 0 : (head: Head, nowMs: number) => table.slotOf(keyOf(head), nowMs);

@@ -8,6 +8,14 @@ export function addressEntry(expected = EXPECTED) {
   return scalar<string>({ expected, read: (text) => (text === 'any' ? text : readNetwork(text)) });
 }
 
+/** An address or a network, in its canonical spelling. */
+export function networkEntry() {
+  return scalar<string>({
+    expected: 'an address such as 10.1.2.3 or a network such as 10.0.0.0/8',
+    read: readNetwork,
+  });
+}
+
 /**
  * The canonical spelling of an address or CIDR: IPv6 as RFC 5952 writes it, IPv4-mapped IPv6 as IPv4, and a
  * network of a single address as that address.

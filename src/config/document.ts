@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import {
@@ -26,6 +27,10 @@ export interface Source {
   readonly folder: string;
   /** Plain data, substituted. */
   readonly value: unknown;
+  /** Reads a file that the configuration names, and notes it. @throws what readFileSync throws */
+  read(file: string): Buffer;
+  /** Every file that was read so far, or could not be. */
+  readonly files: FileNotes;
   positionAt(offset: number): { readonly line: number; readonly column: number };
   /** The offset of the value at `path`, or of its key; of what encloses it where it is missing. */
   offsetOf(path: Path, at: 'key' | 'value'): number;
@@ -35,6 +40,17 @@ export interface Source {
   isSubstituted(path: Path): boolean;
 }
 
+/** By absolute path: the SHA-256 of what a file held when it was read; `undefined`: it could not be read. */
+export type FileNotes = Map<string, string | undefined>;
+
+/** Reads a file and notes what it held. @throws what readFileSync throws */
+export function readNoted(file: string, files: FileNotes): Buffer {
+  files.set(file, undefined);
+  const bytes = readFileSync(file);
+  files.set(file, hash('sha256', bytes));
+  return bytes;
+}
+
 /** More than any configuration has; a few aliases of aliases can stand for more than memory holds. */
 const MAX_NODES = 5_000_000;
 
@@ -42,10 +58,14 @@ const MAX_NODES = 5_000_000;
  * Reads a YAML 1.2 file. A value that cannot be substituted is reported and taken for text.
  * @throws {ConfigError} when the file cannot be read as one YAML document: then nothing else can be said of it
  */
-export function readDocument(name: string, env: NodeJS.ProcessEnv | undefined): Report {
+export function readDocument(
+  name: string,
+  env: NodeJS.ProcessEnv | undefined,
+  files: FileNotes = new Map(),
+): Report {
   const folder = dirname(resolve(name));
   const lineCounter = new LineCounter();
-  const text = readText(name);
+  const text = readText(name, files);
   const document = parseDocument(text, { lineCounter, prettyErrors: false, version: '1.2', merge: false });
   const positionAt = (offset: number): { line: number; column: number } => {
     const { line, col } = lineCounter.linePos(offset);
@@ -55,6 +75,8 @@ export function readDocument(name: string, env: NodeJS.ProcessEnv | undefined): 
     name,
     folder,
     value: undefined as unknown,
+    read: (file: string) => readNoted(file, files),
+    files,
     positionAt,
     offsetOf: (path: Path, at: 'key' | 'value') => offsetOf(document, path, at),
     show: (path: Path) => showNode(document, path),
@@ -76,13 +98,14 @@ export function readDocument(name: string, env: NodeJS.ProcessEnv | undefined): 
   if (document.contents === null || (isScalar(document.contents) && document.contents.value === null)) {
     throw new ConfigError([`${name}:1:1 the file is empty; it needs at least tls, upstreams and routes`]);
   }
-  source.value = toPlain(document, report, env === undefined ? undefined : { env, folder });
+  const { read } = source;
+  source.value = toPlain(document, report, env === undefined ? undefined : { env, folder, read });
   return report;
 }
 
-function readText(name: string): string {
+function readText(name: string, files: FileNotes): string {
   try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(name));
+    return new TextDecoder('utf-8', { fatal: true }).decode(readNoted(resolve(name), files));
   } catch (error) {
     if (error instanceof TypeError)
       throw new ConfigError([`${name}:1:1 the file is not UTF-8 text; save it as UTF-8`]);

@@ -1,16 +1,15 @@
-import type { Limits, SenderProfile, TlsSettings, UpstreamSettings } from '../settings.ts';
+import type { Limits, SenderProfile, UpstreamSettings } from '../settings.ts';
 import type { Path } from './document.ts';
 import type { Partly } from './issues.ts';
 import type { Report } from './problems.ts';
 import type { RouteInput } from './schema.ts';
 import type { SenderShelf } from './shelf.ts';
+import type { TlsEntrance } from './tls.ts';
 
 /** What routes refer to; `undefined` stands for what was reported as wrong already. */
 export interface Surrounding {
   readonly limits: Limits | undefined;
-  readonly clientCertificate: TlsSettings['clientCertificate'] | undefined;
-  /** The subject of the client authority that is a public root, if one is. */
-  readonly publicRoot: string | undefined;
+  readonly tls: readonly TlsEntrance[];
   readonly upstreams: ReadonlyMap<string, UpstreamSettings | undefined>;
   readonly senders: SenderShelf;
 }
@@ -60,13 +59,15 @@ function checkIdentity(section: Partly<RouteInput>, path: Path, report: Report):
 }
 
 function checkCertificate(
-  { certificate, sender: name }: Partial<RouteInput>,
+  { certificate, host, sender: name }: Partial<RouteInput>,
   sender: SenderProfile | undefined,
   path: Path,
-  { clientCertificate, publicRoot }: Surrounding,
+  { tls }: Surrounding,
   report: Report,
 ): void {
   const where = certificate === undefined ? path : [...path, 'certificate'];
+  const entrances = entrancesTo(host, tls);
+  const publicRoot = entrances.find((entrance) => entrance.publicRoot !== undefined)?.publicRoot;
   if (certificate === undefined && publicRoot !== undefined && sender?.clientCertificate !== false) {
     report.add(
       [...path, 'certificate'],
@@ -80,10 +81,17 @@ function checkCertificate(
       `the sender ${name} has no client certificate and could never come in; write "certificate: none"`,
     );
   }
-  if (clientCertificate === 'required') {
+  if (entrances.length > 0 && entrances.every((entrance) => entrance.clientCertificate === 'required')) {
     report.add(
       [...path, 'sender'],
       `the sender ${name} has no client certificate, and tls.client_certificate is required; write "client_certificate: optional" under tls`,
     );
   }
+}
+
+/** The handshakes after which a request for this host may come; without a host, all. */
+function entrancesTo(host: string | undefined, all: readonly TlsEntrance[]): readonly TlsEntrance[] {
+  if (host === undefined) return all;
+  const named = all.filter(({ names }) => names.includes(host));
+  return named.length > 0 ? named : all.filter(({ names }) => names.length === 0);
 }

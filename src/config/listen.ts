@@ -29,7 +29,26 @@ export function loadListen(given: unknown, report: Report): ListenInput {
       `several processes cannot share a port on ${process.platform}; remove it, or run on Linux or FreeBSD`,
     );
   }
+  checkProxies(section.values, report);
   return section.values;
+}
+
+/** Who says where a sender is: its own connection, a PROXY header or X-Forwarded-For, and never two of them. */
+function checkProxies(values: ListenInput, report: Report): void {
+  const { proxy_protocol: isProxied, forwarded_for: isForwarded, trusted_proxies: trusted = [] } = values;
+  if (isProxied && isForwarded) {
+    report.add(
+      ['listen', 'forwarded_for'],
+      'never together with proxy_protocol: a load balancer that passes TLS through cannot see X-Forwarded-For, so the sender would write it; remove one of the two',
+    );
+  }
+  const key = isProxied ? 'proxy_protocol' : 'forwarded_for';
+  if ((isProxied || isForwarded) && trusted.length === 0 && values.trusted_proxies !== undefined) {
+    report.add(
+      ['listen', key],
+      `believes nobody without trusted_proxies; list the load balancer's addresses there`,
+    );
+  }
 }
 
 /** The admin listener. @returns `undefined` when a part of it was reported as wrong */

@@ -1,14 +1,15 @@
 import { resolve } from 'node:path';
 import type { z } from 'zod';
 import type { Limits, RouteSettings, Settings, UpstreamSettings } from '../settings.ts';
-import { readDocument } from './document.ts';
+import { type FileNotes, readDocument } from './document.ts';
+import { type Expiry, expiriesOf } from './expiry.ts';
 import { type Partly, readSection, unknownKey } from './issues.ts';
 import { loadAdmin, loadListen } from './listen.ts';
 import { ConfigError, type Report } from './problems.ts';
 import { loadRoutes } from './routes.ts';
 import { configurationSchema, isMapping, limitsSchema, logSchema, stateSchema, tlsSchema } from './schema.ts';
 import { createShelf } from './shelf.ts';
-import { loadTls, publicRoot, type Watched } from './tls.ts';
+import { loadTls, type Watched } from './tls.ts';
 import { loadUpstreams } from './upstreams.ts';
 import { warningsOf } from './warnings.ts';
 
@@ -17,15 +18,22 @@ export interface Configuration {
   readonly settings: Settings;
   /** Sentences for `postern check`. */
   readonly warnings: readonly string[];
+  /** What ends by itself: certificates and revocation lists. */
+  readonly expiries: readonly Expiry[];
 }
 
 /**
  * Reads a configuration file and everything it names: certificates, keys, secrets, sender profiles.
  * @param file as the user names it; it stands so in front of every problem
+ * @param files where every file that is read, or looked for, is noted, also when it throws
  * @throws {ConfigError} with every mistake as `file:line:column path: what is wrong, what would be right`
  */
-export function loadConfig(file: string, env: NodeJS.ProcessEnv = process.env): Configuration {
-  const report = readDocument(file, env);
+export function loadConfig(
+  file: string,
+  env: NodeJS.ProcessEnv = process.env,
+  files: FileNotes = new Map(),
+): Configuration {
+  const report = readDocument(file, env, files);
   const { value } = report.source;
   if (!isMapping(value)) {
     report.add([], `expected a mapping with tls, upstreams and routes, got ${report.source.show([])}`);
@@ -41,7 +49,7 @@ export function loadConfig(file: string, env: NodeJS.ProcessEnv = process.env): 
   const listen = loadListen(root.listen, report);
   const admin = loadAdmin(root.admin, listen, report);
   const tlsSection = readSection(tlsSchema, root.tls, ['tls'], report);
-  const tls = loadTls(tlsSection, report, watched);
+  const tls = loadTls(tlsSection, root.tls, report, watched);
   const limits = loadLimits(root, report);
   const state = loadState(root, report);
   const log = optionalSection(logSchema, 'log', root, report).values;
@@ -50,8 +58,7 @@ export function loadConfig(file: string, env: NodeJS.ProcessEnv = process.env): 
     root.routes,
     {
       limits,
-      clientCertificate: tlsSection.values.client_certificate,
-      publicRoot: tls === undefined ? undefined : publicRoot(tls.clientCa),
+      tls: tls.entrances,
       upstreams,
       senders: shelf,
     },
@@ -61,9 +68,16 @@ export function loadConfig(file: string, env: NodeJS.ProcessEnv = process.env): 
   if (problems.length > 0) throw new ConfigError(problems);
   const settings: Settings = Object.freeze({
     file: resolve(file),
-    listen: { address: sure(listen.address), port: sure(listen.port), reusePort: sure(listen.reuse_port) },
+    listen: {
+      address: sure(listen.address),
+      port: sure(listen.port),
+      reusePort: sure(listen.reuse_port),
+      proxyProtocol: sure(listen.proxy_protocol),
+      trustedProxies: [...new Set(sure(listen.trusted_proxies))],
+      forwardedFor: sure(listen.forwarded_for),
+    },
     admin: sure(admin),
-    tls: sure(tls),
+    tls: sure(tls.settings),
     limits: sure(limits),
     state: sure(state),
     log: {
@@ -74,7 +88,11 @@ export function loadConfig(file: string, env: NodeJS.ProcessEnv = process.env): 
     upstreams: allOf(upstreams),
     routes: Object.freeze(routes.map((route): RouteSettings => sure(route))),
   });
-  return { settings, warnings: warningsOf(settings, root, report, watched) };
+  return {
+    settings,
+    warnings: warningsOf(settings, root, report, watched),
+    expiries: expiriesOf(watched),
+  };
 }
 
 /** With nothing reported, everything is there; if not, a rule forgot to say what it refused. */

@@ -1,5 +1,5 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
-import { readFileSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Path } from './document.ts';
 import { fileTrouble } from './files.ts';
@@ -28,26 +28,42 @@ export interface Identity {
 
 const BLOCK = /-----BEGIN ([A-Z0-9 ]+)-----[\s\S]*?-----END \1-----/g;
 
-/**
- * Reads a PEM file; what is wrong is reported at `path`.
- * @returns `undefined` when something was reported
- */
-export function readPem(name: string, path: Path, report: Report): PemFile | undefined {
+/** The blocks of a PEM file. */
+export interface PemBlocks {
+  /** Absolute. */
+  readonly file: string;
+  readonly blocks: readonly { readonly label: string; readonly text: string }[];
+  /** Whether users other than the owner may do anything with the file. */
+  readonly shared: boolean;
+}
+
+/** @returns `undefined` when the file cannot be read, which was reported then */
+export function readPemBlocks(name: string, path: Path, report: Report): PemBlocks | undefined {
   const file = resolve(report.source.folder, name);
-  let text: string;
-  let shared: boolean;
   try {
-    text = readFileSync(file, 'latin1');
-    shared = (statSync(file).mode & 0o077) !== 0;
+    const text = report.source.read(file).toString('latin1');
+    const shared = (statSync(file).mode & 0o077) !== 0;
+    const blocks = [...text.matchAll(BLOCK)].map(([block, label = '']) => ({ label, text: block }));
+    return { file, blocks, shared };
   } catch (error) {
     report.add(path, `cannot read ${file}: ${fileTrouble(error)}`);
     return undefined;
   }
+}
+
+/**
+ * Reads a PEM file of certificates and keys; what is wrong is reported at `path`.
+ * @returns `undefined` when something was reported
+ */
+export function readPem(name: string, path: Path, report: Report): PemFile | undefined {
+  const pem = readPemBlocks(name, path, report);
+  if (pem === undefined) return undefined;
+  const { file, shared } = pem;
   const certificates: string[] = [];
   const keys: string[] = [];
-  for (const [block, label = ''] of text.matchAll(BLOCK)) {
-    if (label === 'CERTIFICATE') certificates.push(block);
-    else if (label.endsWith('PRIVATE KEY')) keys.push(block);
+  for (const { label, text } of pem.blocks) {
+    if (label === 'CERTIFICATE') certificates.push(text);
+    else if (label.endsWith('PRIVATE KEY')) keys.push(text);
   }
   const refuse = (sentence: string): undefined => {
     report.add(path, sentence);

@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
+import { networkEntry } from './addresses.ts';
 import { either, list, section } from './issues.ts';
 import { fields, readHostName, readUpstreamField } from './names.ts';
 import { routeSchema } from './route-schema.ts';
@@ -21,6 +22,24 @@ export const listenSchema = section(
     reuse_port: flag()
       .prefault(false)
       .describe('Whether several processes share the port; each needs an admin port of its own.'),
+    proxy_protocol: flag()
+      .prefault(false)
+      .describe(
+        'Whether every connection begins with a PROXY header (v1 or v2) of a trusted proxy; all others are closed.',
+      ),
+    trusted_proxies: z
+      .array(networkEntry(), {
+        error: 'a list of addresses and networks such as [10.0.0.0/8]',
+      })
+      .prefault([])
+      .describe(
+        "The addresses and networks of load balancers whose word on the sender's address is believed.",
+      ),
+    forwarded_for: flag()
+      .prefault(false)
+      .describe(
+        'Whether trusted proxies name the sender in X-Forwarded-For; only where they terminate TLS themselves.',
+      ),
   },
   'a mapping with address, port and reuse_port',
 );
@@ -50,23 +69,69 @@ const pemFile = () =>
     },
   });
 
+const certificateFile = () =>
+  pemFile().describe('The PEM file of the certificate, its chain in order; it may hold the key too.');
+
+const keyFile = () =>
+  pemFile()
+    .optional()
+    .describe('The PEM file of the private key; left out where the certificate file holds it.');
+
+const revocationFile = () =>
+  pemFile()
+    .optional()
+    .describe(
+      'The PEM file of the certificate revocation lists, one or many: each authority of a chain needs its own.',
+    );
+
+export const tlsHostSchema = section(
+  {
+    names: list(
+      scalar<string>({ expected: 'a host name such as hooks.example.com', read: readHostName }),
+      'a list of host names such as [hooks.example.com]',
+    ).describe('The names (SNI) under which this certificate is shown; no wildcards.'),
+    certificate: certificateFile(),
+    private_key: keyFile(),
+    client_ca: pemFile()
+      .optional()
+      .describe('The authorities that vouch for client certificates here; default: those of tls.client_ca.'),
+    client_crl: revocationFile().describe(
+      'Their revocation lists; default: tls.client_crl with its client_ca.',
+    ),
+    client_certificate: word(['required', 'optional'])
+      .optional()
+      .describe('Whether the handshake requires a client certificate here; default: as under tls.'),
+  },
+  'a mapping with names, certificate, private_key and client_ca',
+);
+
 export const tlsSchema = section(
   {
-    certificate: pemFile().describe(
-      'The PEM file of the certificate, its chain in order; it may hold the key too.',
-    ),
-    private_key: pemFile()
-      .optional()
-      .describe('The PEM file of the private key; left out where the certificate file holds it.'),
+    certificate: certificateFile(),
+    private_key: keyFile(),
     client_ca: pemFile().describe(
       'The PEM file of the authorities that vouch for client certificates, one or many.',
     ),
+    client_crl: revocationFile(),
+    client_crl_expired: word(['refuse', 'warn'])
+      .prefault('refuse')
+      .describe(
+        'What a revocation list past its next update means: nobody of its authority comes in, or a warning.',
+      ),
     client_certificate: word(['required', 'optional'])
       .prefault('required')
       .describe('Whether the handshake requires a client certificate, or leaves that to each route.'),
     min_version: word(['TLSv1.2', 'TLSv1.3'])
       .prefault('TLSv1.2')
       .describe('The oldest TLS version that is spoken.'),
+    hosts: z
+      .array(tlsHostSchema, {
+        error: 'a list of mappings with names, certificate, private_key and client_ca',
+      })
+      .prefault([])
+      .describe(
+        'Further certificates, with client authorities of their own, chosen by the name asked for (SNI).',
+      ),
   },
   'a mapping with certificate, private_key and client_ca',
 );

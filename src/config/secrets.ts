@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { fileTrouble } from './files.ts';
 
@@ -10,6 +9,8 @@ export interface Surroundings {
   readonly env: NodeJS.ProcessEnv;
   /** Where the relative paths of `${file:PATH}` start. */
   readonly folder: string;
+  /** @throws what readFileSync throws */
+  readonly read: (file: string) => Buffer;
 }
 
 /** Whether `text` holds a `${`; a `$` before anything else is an ordinary character. */
@@ -21,13 +22,13 @@ export function hasSubstitution(text: string): boolean {
  * Replaces each `${NAME}` by the environment's value and each `${file:PATH}` by the file's text less one
  * trailing newline. One pass: what was put in is never read again, so a secret may itself hold `${`.
  */
-export function substitute(text: string, { env, folder }: Surroundings): Substitution {
+export function substitute(text: string, surroundings: Surroundings): Substitution {
   let result = '';
   let rest = text;
   for (let start = rest.indexOf('${'); start !== -1; start = rest.indexOf('${')) {
     const end = rest.indexOf('}', start);
     if (end === -1) return { problem: `\${ without a closing }; write \${NAME} or \${file:PATH}` };
-    const found = lookUp(rest.slice(start + 2, end), env, folder);
+    const found = lookUp(rest.slice(start + 2, end), surroundings);
     if ('problem' in found) return found;
     result += rest.slice(0, start) + found.text;
     rest = rest.slice(end + 1);
@@ -35,24 +36,26 @@ export function substitute(text: string, { env, folder }: Surroundings): Substit
   return { text: result + rest };
 }
 
-function lookUp(inner: string, env: NodeJS.ProcessEnv, folder: string): Substitution {
-  if (inner.startsWith('file:')) return readSecretFile(inner.slice('file:'.length), folder);
+function lookUp(inner: string, surroundings: Surroundings): Substitution {
+  if (inner.startsWith('file:')) return readSecretFile(inner.slice('file:'.length), surroundings);
   if (!/^[A-Za-z_]\w*$/.test(inner)) {
     return { problem: `\${${inner}} is not the name of a variable; write \${NAME} or \${file:PATH}` };
   }
-  const value = env[inner];
+  const value = surroundings.env[inner];
   if (value === undefined)
     return { problem: `the environment variable ${inner} is not set; set it, or correct its name` };
   if (value === '') return { problem: `the environment variable ${inner} is set but empty; give it a value` };
   return { text: value };
 }
 
-function readSecretFile(path: string, folder: string): Substitution {
+function readSecretFile(path: string, { folder, read }: Surroundings): Substitution {
   if (path === '') return { problem: `\${file:} names no file; write \${file:PATH}` };
   if (path.includes('${')) return { problem: `a \${…} cannot stand inside another; write the path out` };
   const resolved = resolve(folder, path);
   try {
-    const text = readFileSync(resolved, 'utf8').replace(/\r?\n$/, '');
+    const text = read(resolved)
+      .toString()
+      .replace(/\r?\n$/, '');
     return text === '' ? { problem: `the file ${resolved} is empty; put the value in it` } : { text };
   } catch (error) {
     return { problem: `cannot read ${resolved}: ${fileTrouble(error)}` };

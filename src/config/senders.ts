@@ -2,7 +2,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { SenderProfile } from '../settings.ts';
-import { readDocument } from './document.ts';
+import { type FileNotes, readDocument } from './document.ts';
 import { readSection } from './issues.ts';
 import { ConfigError, suggestion } from './problems.ts';
 import { senderSchema } from './sender-schema.ts';
@@ -13,9 +13,10 @@ const BUILT_IN = fileURLToPath(new URL('../../config/senders/', import.meta.url)
 /**
  * Reads the profile of a sender: `senders/NAME.yaml` beside the configuration, else the one built in.
  * @param configFolder the folder of the configuration file, as the user named it
+ * @param files where the files it is read from are noted
  * @throws {ConfigError} when there is no such profile, or with every mistake in it
  */
-export function loadSender(name: string, configFolder: string): SenderProfile {
+export function loadSender(name: string, configFolder: string, files: FileNotes = new Map()): SenderProfile {
   // A name is no path: `../../etc/x` must not be read.
   const file = /^[a-z0-9-]+$/.test(name) ? findProfile(name, configFolder) : undefined;
   if (file === undefined) {
@@ -23,7 +24,7 @@ export function loadSender(name: string, configFolder: string): SenderProfile {
       `there is no sender ${JSON.stringify(name)}; ${suggestion(name, senderNames(configFolder))}`,
     ]);
   }
-  return readProfile(name, file);
+  return readProfile(name, file, files);
 }
 
 /** The names of all profiles that `loadSender` would find, sorted. */
@@ -42,8 +43,8 @@ function findProfile(name: string, configFolder: string): string | undefined {
   return [own, join(BUILT_IN, `${name}.yaml`)].find((file) => existsSync(resolve(file)));
 }
 
-function readProfile(name: string, file: string): SenderProfile {
-  const report = readDocument(file, undefined);
+function readProfile(name: string, file: string, files: FileNotes): SenderProfile {
+  const report = readDocument(file, undefined, files);
   const { values } = readSection(senderSchema, report.source.value, [], report);
   if (values.addresses?.includes('any')) {
     report.add(

@@ -1,4 +1,4 @@
-import { dirname } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import type { SenderProfile } from '../settings.ts';
 import type { Path } from './document.ts';
 import { ConfigError, type Report, suggestion } from './problems.ts';
@@ -19,7 +19,7 @@ export function createShelf(report: Report): SenderShelf {
   const problems: string[] = [];
   const read = (name: string): SenderProfile | undefined => {
     try {
-      return loadSender(name, folder);
+      return loadSender(name, folder, report.source.files);
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error;
       problems.push(...error.problems);
@@ -29,6 +29,8 @@ export function createShelf(report: Report): SenderShelf {
   return {
     problems,
     get(name, path) {
+      // One of the same name beside the configuration would take its place, now or later.
+      noteOwnProfile(name, report);
       if (!known.includes(name)) {
         report.add(
           path,
@@ -40,4 +42,9 @@ export function createShelf(report: Report): SenderShelf {
       return profiles.get(name);
     },
   };
+}
+
+function noteOwnProfile(name: string, { source }: Report): void {
+  const own = resolve(source.folder, 'senders', `${name}.yaml`);
+  if (!source.files.has(own)) source.files.set(own, undefined);
 }

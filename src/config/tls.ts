@@ -1,51 +1,183 @@
 import { X509Certificate } from 'node:crypto';
 import { createSecureContext, rootCertificates, type SecureContextOptions } from 'node:tls';
 import type { z } from 'zod';
-import type { TlsSettings, UpstreamSettings } from '../settings.ts';
+import type { RevocationList, TlsHost, TlsSettings, UpstreamSettings } from '../settings.ts';
+import { loadCrls } from './crl.ts';
 import type { Path } from './document.ts';
-import type { Partly } from './issues.ts';
+import { type Partly, readSection } from './issues.ts';
 import { type PemFile, readIdentity, readPem, subjectOf } from './pem.ts';
 import type { Report } from './problems.ts';
-import type { tlsSchema, UpstreamInput } from './schema.ts';
+import { tlsHostSchema, type tlsSchema, type UpstreamInput } from './schema.ts';
 
-/** A certificate or key file that `postern check` has an eye on. */
+/** A file of certificates, keys or revocation lists that `postern check` has an eye on. */
 export interface Watched {
   /** The key in the configuration: `tls.client_ca`. */
   readonly what: string;
   readonly certificates: readonly X509Certificate[];
-  readonly keyFile: PemFile | undefined;
+  readonly keyFile?: PemFile | undefined;
+  /** The names under which the certificate is shown. */
+  readonly names?: readonly string[] | undefined;
+  readonly crls?: readonly RevocationList[] | undefined;
+  /** The authorities that the lists are needed for. */
+  readonly authorities?: readonly X509Certificate[] | undefined;
 }
 
-/** Loads what the section `tls` names. @returns `undefined` when any of it was reported as wrong */
+/** Where a client's certificate is asked for: what routes need to know of it. */
+export interface TlsEntrance {
+  /** Empty: the default. */
+  readonly names: readonly string[];
+  readonly clientCertificate: TlsHost['clientCertificate'] | undefined;
+  /** The subject of the client authority that is a public root, if one is. */
+  readonly publicRoot: string | undefined;
+}
+
+export interface LoadedTls {
+  /** `undefined` when any of it was reported as wrong. */
+  readonly settings: TlsSettings | undefined;
+  readonly entrances: readonly TlsEntrance[];
+}
+
+interface Authorities {
+  readonly pems: readonly string[];
+  readonly crls: readonly RevocationList[];
+}
+
+/** What a host takes from the section `tls` where it says nothing of its own. */
+interface Defaults {
+  readonly authorities: Authorities | undefined;
+  readonly clientCertificate: TlsHost['clientCertificate'] | undefined;
+  readonly minVersion: TlsSettings['minVersion'];
+  readonly crlExpired: TlsSettings['clientCrlExpired'];
+}
+
+type HostInput = Omit<z.output<typeof tlsHostSchema>, 'names'>;
+
+/** Loads what the section `tls` names. */
 export function loadTls(
   section: Partly<z.output<typeof tlsSchema>>,
+  given: unknown,
   report: Report,
   watched: Watched[],
-): TlsSettings | undefined {
+): LoadedTls {
   const { values } = section;
+  const minVersion = values.min_version ?? 'TLSv1.2';
+  const crlExpired = values.client_crl_expired ?? 'refuse';
+  const { client_certificate: clientCertificate } = values;
+  const reader = { report, watched };
+  const own = { authorities: undefined, clientCertificate, minVersion, crlExpired };
+  const main = loadHost(section, [], ['tls'], own, reader);
+  const defaults = { ...own, authorities: main.authorities };
+  const inputs = (given as { hosts?: unknown } | null | undefined)?.hosts;
+  const hosts = (Array.isArray(inputs) && section.right('hosts') ? inputs : []).map(
+    (input: unknown, index) => {
+      const path = ['tls', 'hosts', index];
+      const host = readSection(tlsHostSchema, input, path, report);
+      return loadHost(host, host.values.names ?? [], path, defaults, reader);
+    },
+  );
+  refuseRepeatedNames(hosts, report);
+  const entrances = [main, ...hosts].map(({ entrance }) => entrance);
+  const all = hosts.map(({ host }) => host).filter((host) => host !== undefined);
+  const isWhole = main.host !== undefined && all.length === hosts.length && section.right('hosts');
+  if (!isWhole || main.host === undefined) return { settings: undefined, entrances };
+  return { settings: { ...main.host, minVersion, clientCrlExpired: crlExpired, hosts: all }, entrances };
+}
+
+interface LoadedHost {
+  readonly host: TlsHost | undefined;
+  readonly authorities: Authorities | undefined;
+  readonly entrance: TlsEntrance;
+}
+
+function loadHost(
+  section: Partly<HostInput & { names?: unknown }>,
+  names: readonly string[],
+  path: Path,
+  defaults: Defaults,
+  { report, watched }: { report: Report; watched: Watched[] },
+): LoadedHost {
+  const { values } = section;
+  const what = pathName(path);
   const identity =
     values.certificate === undefined || !section.right('private_key')
       ? undefined
-      : readIdentity(values.certificate, values.private_key, ['tls'], report);
-  const clientCa =
-    values.client_ca === undefined
-      ? undefined
-      : loadAuthorities(values.client_ca, ['tls', 'client_ca'], report);
-  if (clientCa !== undefined)
-    watched.push({ what: 'tls.client_ca', certificates: clientCa.parsed, keyFile: undefined });
-  if (identity === undefined) return undefined;
-  watched.push({ what: 'tls.certificate', certificates: identity.parsed, keyFile: identity.keyFile });
-  const minVersion = values.min_version ?? 'TLSv1.2';
-  const options = { cert: identity.certificate, key: identity.privateKey, minVersion };
-  if (!loads(options, ['tls', 'certificate'], report)) return undefined;
-  if (clientCa === undefined || values.client_certificate === undefined) return undefined;
-  return {
-    certificate: identity.certificate,
-    privateKey: identity.privateKey,
-    clientCa: [...new Set(clientCa.certificates)],
-    clientCertificate: values.client_certificate,
-    minVersion,
+      : readIdentity(values.certificate, values.private_key, path, report);
+  const authorities = loadTrust(section, path, defaults, { report, watched });
+  const clientCertificate = values.client_certificate ?? defaults.clientCertificate;
+  const publicRoot = authorities === undefined ? undefined : publicRootOf(authorities.pems);
+  const entrance = { names, clientCertificate, publicRoot };
+  if (identity === undefined) return { host: undefined, authorities, entrance };
+  const { certificate, privateKey, parsed, keyFile } = identity;
+  watched.push({ what: `${what}.certificate`, certificates: parsed, keyFile, names });
+  const options = { cert: certificate, key: privateKey, minVersion: defaults.minVersion };
+  const isSound = loads(options, [...path, 'certificate'], report);
+  const isRight = section.right('client_certificate', 'client_crl', 'names');
+  const host =
+    isSound && isRight && authorities !== undefined && clientCertificate !== undefined
+      ? {
+          names,
+          certificate,
+          privateKey,
+          clientCa: authorities.pems,
+          clientCrl: authorities.crls,
+          clientCertificate,
+        }
+      : undefined;
+  return { host, authorities, entrance };
+}
+
+/** The client authorities of one host with their revocation lists. @returns `undefined` when something was reported */
+function loadTrust(
+  { values, right }: Partly<HostInput>,
+  path: Path,
+  defaults: Defaults,
+  { report, watched }: { report: Report; watched: Watched[] },
+): Authorities | undefined {
+  if (!right('client_ca', 'client_crl')) return undefined;
+  if (values.client_ca === undefined) {
+    if (values.client_crl !== undefined && path.length > 1)
+      report.add(
+        [...path, 'client_crl'],
+        'a revocation list needs its authority; give client_ca here as well',
+      );
+    return defaults.authorities;
+  }
+  const what = pathName(path);
+  const pem = loadAuthorities(values.client_ca, [...path, 'client_ca'], report);
+  if (pem === undefined) return undefined;
+  watched.push({ what: `${what}.client_ca`, certificates: pem.parsed });
+  const pems = [...new Set(pem.certificates)];
+  if (values.client_crl === undefined) return { pems, crls: [] };
+  const use = {
+    path: [...path, 'client_crl'],
+    authorities: pem.parsed,
+    isOwnCheck: defaults.crlExpired === 'warn',
   };
+  const crls = loadCrls(values.client_crl, use, report);
+  if (crls === undefined) return undefined;
+  watched.push({ what: `${what}.client_crl`, certificates: [], crls, authorities: pem.parsed });
+  return { pems, crls };
+}
+
+function refuseRepeatedNames(hosts: readonly LoadedHost[], report: Report): void {
+  const first = new Map<string, number>();
+  for (const [index, { entrance }] of hosts.entries()) {
+    for (const [place, name] of entrance.names.entries()) {
+      const earlier = first.get(name);
+      if (earlier === undefined) first.set(name, index);
+      else {
+        const where = earlier === index ? 'is given twice here' : `belongs to tls.hosts[${earlier}] already`;
+        report.add(['tls', 'hosts', index, 'names', place], `${name} ${where}; give each name once`);
+      }
+    }
+  }
+}
+
+function pathName(path: Path): string {
+  return path.reduce<string>(
+    (text, step) => (typeof step === 'number' ? `${text}[${step}]` : text === '' ? step : `${text}.${step}`),
+    '',
+  );
 }
 
 /** Certificates that may vouch for others. */
@@ -78,7 +210,7 @@ export function loadUpstreamTls(
 ): UpstreamSettings['tls'] | false {
   const what = path.join('.');
   const ca = input.ca === undefined ? undefined : loadAuthorities(input.ca, [...path, 'ca'], report);
-  if (ca !== undefined) watched.push({ what: `${what}.ca`, certificates: ca.parsed, keyFile: undefined });
+  if (ca !== undefined) watched.push({ what: `${what}.ca`, certificates: ca.parsed });
   if (input.certificate === undefined && input.private_key !== undefined) {
     report.add([...path, 'private_key'], 'a private key needs its certificate; give certificate as well');
     return false;
@@ -121,7 +253,7 @@ function loads(options: SecureContextOptions, path: Path, report: Report): boole
 }
 
 /** The subject of the first of these authorities that Node trusts for the whole web. */
-export function publicRoot(clientCa: readonly string[]): string | undefined {
+function publicRootOf(clientCa: readonly string[]): string | undefined {
   const roots = new Set(rootCertificates.map(bodyOf));
   const pem = clientCa.find((candidate) => roots.has(bodyOf(candidate)));
   return pem === undefined ? undefined : subjectOf(new X509Certificate(pem));

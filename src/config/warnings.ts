@@ -1,12 +1,12 @@
 import { answerDeadlineMs } from '../deadline.ts';
 import type { Credential, RouteSettings, Settings } from '../settings.ts';
+import { uncoveredAuthorities } from './crl.ts';
 import { EXAMPLE_SECRETS } from './example-secrets.ts';
+import { expiriesOf, expiryWarning } from './expiry.ts';
 import { subjectOf } from './pem.ts';
 import type { Report } from './problems.ts';
 import type { Watched } from './tls.ts';
 
-const DAY_MS = 86_400_000;
-const SOON_DAYS = 30;
 const SHORT_SECRET = 16;
 
 /**
@@ -20,7 +20,8 @@ export function warningsOf(
   watched: readonly Watched[],
 ): readonly string[] {
   const { limits, admin } = settings;
-  const warnings = watched.flatMap(ofCertificates);
+  const warnings = watched.flatMap(ofFiles);
+  warnings.push(...ofProxies(settings));
   if (limits.drainDelay >= limits.drainTimeout) {
     warnings.push(
       'limits.drain_delay: takes up the whole drain_timeout, so no request in flight could finish; make it shorter',
@@ -64,26 +65,47 @@ function ofSharedPort({ listen, admin, routes }: Settings, ownAdminPort: boolean
   return warnings;
 }
 
-function ofCertificates({ what, certificates, keyFile }: Watched): string[] {
-  const warnings: string[] = [];
+function ofFiles(watched: Watched): string[] {
+  const { what, certificates, keyFile, names = [], crls = [], authorities = [] } = watched;
+  const nowMs = Date.now();
+  const warnings = expiriesOf([watched]).flatMap((expiry) => expiryWarning(expiry, nowMs) ?? []);
   for (const [index, certificate] of certificates.entries()) {
-    const which = `${what}: certificate ${index + 1} of ${certificates.length} (${subjectOf(certificate)})`;
-    const endsMs = Date.parse(certificate.validTo);
-    const date = new Date(endsMs).toISOString().slice(0, 10);
-    if (endsMs <= Date.now()) warnings.push(`${which} expired on ${date}; renew it`);
-    else if (endsMs <= Date.now() + SOON_DAYS * DAY_MS)
-      warnings.push(`${which} expires on ${date}; renew it`);
-    if (Date.parse(certificate.validFrom) > Date.now()) warnings.push(`${which} is not valid yet`);
     const issuer = certificates[index + 1];
     if (keyFile !== undefined && issuer !== undefined && !certificate.checkIssued(issuer)) {
       warnings.push(
-        `${which} was not issued by the one that follows it; put the chain in order, each before its issuer`,
+        `${what}: certificate ${index + 1} of ${certificates.length} (${subjectOf(certificate)}) was not issued by the one that follows it; put the chain in order, each before its issuer`,
       );
     }
+  }
+  for (const name of names) {
+    if (certificates[0]?.checkHost(name) === undefined)
+      warnings.push(
+        `${what}: the certificate is not for ${name}, so clients that ask for it will not believe it`,
+      );
+  }
+  for (const authority of uncoveredAuthorities(authorities, crls)) {
+    warnings.push(
+      `${what}: no list is of ${authority}, so every client whose certificate it issued is refused; add its list`,
+    );
   }
   if (keyFile?.shared)
     warnings.push(
       `${what}: other users may read the private key in ${keyFile.file}; run: chmod 600 ${keyFile.file}`,
+    );
+  return warnings;
+}
+
+/** Who may speak for a sender's address. */
+function ofProxies({ listen }: Settings): string[] {
+  const { proxyProtocol, forwardedFor, trustedProxies } = listen;
+  const warnings: string[] = [];
+  if (trustedProxies.length > 0 && !proxyProtocol && !forwardedFor)
+    warnings.push('listen.trusted_proxies: has no effect without proxy_protocol or forwarded_for');
+  if (trustedProxies.some((network) => network.endsWith('/0')))
+    warnings.push('listen.trusted_proxies: trusts every address, so any sender may claim to be another');
+  if (forwardedFor)
+    warnings.push(
+      'listen.forwarded_for: the client certificate is the one of the load balancer; only what it lets in can be told apart by address',
     );
   return warnings;
 }

@@ -5,6 +5,8 @@ import type { Target, UpstreamSettings } from '../settings.ts';
 /** An upstream's connections, kept for the life of the configuration. */
 export interface Upstream {
   readonly settings: UpstreamSettings;
+  /** How many exchanges are under way or wait. */
+  readonly busy: number;
   /** The next target in turn. */
   next(): Connections;
   /** Ends every connection; what is under way fails. */
@@ -64,6 +66,10 @@ export class Connections {
     next.send(connection);
   }
 
+  get busy(): number {
+    return this.#all.length - this.#idle.length + this.#waiting.size;
+  }
+
   async close(): Promise<void> {
     await Promise.all(this.#all.map(({ client }) => client.destroy()));
   }
@@ -82,6 +88,9 @@ export function openUpstream(settings: UpstreamSettings): Upstream {
   let turn = 0;
   return {
     settings,
+    get busy() {
+      return all.reduce((sum, connections) => sum + connections.busy, 0);
+    },
     next: () => {
       turn = (turn + 1) % all.length;
       return all[turn] as Connections;

@@ -50,7 +50,7 @@ export class Connection implements Line {
     socket.on('error', () => socket.destroy());
     socket.on('drain', () => this.#drained());
     socket.on('finish', () => this.#allow(LINGER_MS));
-    this.alarm.set(performance.now() + options.limits.idleTimeout, () => this.#close());
+    this.alarm.set(performance.now() + options.shared.limits.idleTimeout, () => this.#close());
   }
 
   /** The process is about to end: closes now if nothing is under way, else after the answer. */
@@ -59,6 +59,12 @@ export class Connection implements Line {
     if (this.#phase !== 'head' || this.#startedMs !== undefined) return;
     if (this.#isUsed) this.#close();
     else this.alarm.set(performance.now() + FIRST_REQUEST_MS, () => this.#close());
+  }
+
+  /** Who the client is must be judged anew: closes now unless a request has begun, else after its answer. */
+  retire(): void {
+    this.#draining = true;
+    if (this.#phase === 'head' && this.#startedMs === undefined) this.#close();
   }
 
   destroy(): void {
@@ -102,7 +108,7 @@ export class Connection implements Line {
     const startedMs = this.#startedMs ?? performance.now();
     if (this.#startedMs === undefined) {
       this.#startedMs = startedMs;
-      this.alarm.set(startedMs + this.options.limits.headerTimeout, () =>
+      this.alarm.set(startedMs + this.options.shared.limits.headerTimeout, () =>
         this.#refuse({ reason: 'body.timeout', detail: 'head' }),
       );
     }
@@ -114,26 +120,32 @@ export class Connection implements Line {
   }
 
   #begin(parsed: ParsedHead, startedMs: number): void {
-    const { handler, peer } = this.options;
+    const { shared, peer: own } = this.options;
     const exchange = new Exchange(parsed, this);
     this.#exchange = exchange;
     this.#phase = 'request';
     this.#isUsed = true;
     this.alarm.clear();
-    const { request, refusal } = parsed;
+    const { request } = parsed;
+    const resolved = shared.resolvePeer?.(own, request.headers) ?? own;
+    const peer = 'reason' in resolved ? own : resolved;
+    const refusal = parsed.refusal ?? ('reason' in resolved ? resolved : undefined);
     if (refusal !== undefined) {
       const { method, path } = request;
-      this.#answer(exchange, handler.refuseUnread(refusal, { peer, startedMs, method, path }));
+      this.#answer(exchange, shared.handler.refuseUnread(refusal, { peer, startedMs, method, path }));
       return;
     }
     const head = { ...request, id: randomUUID(), peer, startedMs, epochMs: Date.now() };
-    handler.handle(head, exchange).then((reply) => this.#answer(exchange, reply));
+    shared.handler.handle(head, exchange).then((reply) => this.#answer(exchange, reply));
   }
 
   /** A head that is no request: answered, and the end, since nobody knows where the next one would begin. */
   #refuse(refusal: Refusal): void {
-    const { handler, peer } = this.options;
-    const reply = handler.refuseUnread(refusal, { peer, startedMs: this.#startedMs ?? performance.now() });
+    const { shared, peer } = this.options;
+    const reply = shared.handler.refuseUnread(refusal, {
+      peer,
+      startedMs: this.#startedMs ?? performance.now(),
+    });
     this.#phase = 'closing';
     if (reply === undefined) this.destroy();
     else this.#writer.write(reply, { method: 'GET', close: true, done: () => this.#close() });
@@ -168,7 +180,7 @@ export class Connection implements Line {
       this.#next();
     } else {
       this.#phase = 'dropping';
-      this.alarm.set(performance.now() + this.options.limits.bodyTimeout, () => this.#close());
+      this.alarm.set(performance.now() + this.options.shared.limits.bodyTimeout, () => this.#close());
       this.wanted();
       this.#drop();
     }
@@ -188,7 +200,7 @@ export class Connection implements Line {
       this.#close();
       return;
     }
-    this.alarm.set(performance.now() + this.options.limits.idleTimeout, () => this.#close());
+    this.alarm.set(performance.now() + this.options.shared.limits.idleTimeout, () => this.#close());
     this.wanted();
     // Not at once: a client that sends many requests ahead must not fill the stack, nor keep others waiting.
     if (this.inbox.size > 0)

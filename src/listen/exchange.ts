@@ -69,7 +69,7 @@ export class Exchange implements Sender {
     const whole = length === undefined ? undefined : this.#line.inbox.takeWhole(length);
     if (whole !== undefined) return this.#accept(whole);
     let early: Buffer | Refusal | undefined;
-    const buffer = new BodyBuffer(this.#line.options.budget, length ?? limitBytes);
+    const buffer = new BodyBuffer(this.#line.options.shared.budget, length ?? limitBytes);
     this.#release = () => buffer.release();
     this.#reading = {
       buffer,
@@ -84,7 +84,7 @@ export class Exchange implements Sender {
     this.#reading.resolve = resolve;
     if (this.head.expectsContinue && !this.#begun) this.#line.sendContinue();
     this.#begun = true;
-    this.#line.alarm.set(Math.min(this.#headEndMs + this.#line.options.limits.bodyTimeout, byMs), () =>
+    this.#line.alarm.set(Math.min(this.#headEndMs + this.#line.options.shared.limits.bodyTimeout, byMs), () =>
       this.#stop(TIMEOUT),
     );
     this.#line.wanted();
@@ -94,7 +94,7 @@ export class Exchange implements Sender {
   /** A body that came with its head. */
   #accept(whole: Buffer): Buffer | Refusal {
     this.#framing.push(whole, () => true);
-    const { budget } = this.#line.options;
+    const { budget } = this.#line.options.shared;
     if (!budget.reserve(whole.length)) return OVERLOADED;
     this.#release = () => budget.release(whole.length);
     return whole;

@@ -1,43 +1,100 @@
 import { hash, type X509Certificate } from 'node:crypto';
 import type { DetailedPeerCertificate, TLSSocket } from 'node:tls';
-import { parseAddress, withoutZoneAndMapping } from '../addresses.ts';
-import type { Reason } from '../reasons.ts';
-import type { Certificate, Peer } from '../types.ts';
+import { parseAddress } from '../addresses.ts';
+import type { Certificate, Peer, Refusal } from '../types.ts';
+import type { CheckRevocation } from './revocation.ts';
 
 const LONGEST_CHAIN = 10;
 
-/**
- * The facts of a connection, read once: reading the certificate costs more than all else a request needs.
- * @param keepsDer whether the certificates themselves are kept, for routes that hand them on
- */
-export function identify(socket: TLSSocket, remoteAddress: string, keepsDer: boolean): Peer {
-  const leaf = socket.getPeerX509Certificate();
-  const address = withoutZoneAndMapping(remoteAddress);
-  const vouchedFor = leaf !== undefined && socket.authorized;
+export interface IdentifyOptions {
+  readonly address: string;
+  /** The host whose client trust the handshake used. */
+  readonly host: string;
+  /** Whether the certificates themselves are kept, for routes that hand them on. */
+  readonly keepsDer: boolean;
+  readonly known: KnownCertificates;
+  /** What a full handshake is judged by beyond OpenSSL. */
+  readonly revocation: CheckRevocation | undefined;
+}
+
+/** The facts of a connection, read once: reading the certificate costs more than all else a request needs. */
+export function identify(socket: TLSSocket, options: IdentifyOptions): Peer {
+  const { address, host } = options;
+  const found = certificateOf(socket, options);
+  const isGood = !('reason' in found);
   return {
     address,
     addressValue: parseAddress(address) ?? 0,
-    certificate: vouchedFor ? certificateFacts(leaf, socket.getPeerCertificate(true), keepsDer) : undefined,
-    certificateError: vouchedFor
-      ? undefined
-      : certificateReason(leaf !== undefined, socket.authorizationError),
+    host,
+    certificate: isGood ? found : undefined,
+    certificateError: isGood ? undefined : found,
   };
 }
 
-/** The reason for OpenSSL's word on a chain that did not verify. */
-export function certificateReason(presented: boolean, error: unknown): Reason {
-  if (!presented) return 'certificate.missing';
+/**
+ * The certificates that full handshakes verified under one client trust. A resumed session brings the leaf only: it
+ * would outlive the certificates between that and the root, and nothing in it says which authorities were asked.
+ */
+export class KnownCertificates {
+  readonly #byLeaf = new Map<string, Certificate>();
+
+  remember(leaf: X509Certificate, certificate: Certificate): void {
+    // The one that was seen last goes last.
+    this.#byLeaf.delete(leaf.fingerprint256);
+    this.#byLeaf.set(leaf.fingerprint256, certificate);
+    if (this.#byLeaf.size <= MOST_KNOWN) return;
+    const [oldest] = this.#byLeaf.keys();
+    this.#byLeaf.delete(oldest as string);
+  }
+
+  find(leaf: X509Certificate): Certificate | undefined {
+    return this.#byLeaf.get(leaf.fingerprint256);
+  }
+}
+
+const MOST_KNOWN = 10_000;
+
+function certificateOf(
+  socket: TLSSocket,
+  { keepsDer, known, revocation }: IdentifyOptions,
+): Certificate | Refusal {
+  const leaf = socket.getPeerX509Certificate();
+  if (leaf === undefined) return { reason: 'certificate.missing' };
+  if (!socket.authorized) return certificateRefusal(socket.authorizationError);
+  if (socket.isSessionReused()) {
+    const certificate = known.find(leaf);
+    if (certificate === undefined) return UNKNOWN_SESSION;
+    known.remember(leaf, certificate);
+    return certificate;
+  }
+  const detailed = socket.getPeerCertificate(true);
+  const issuers = issuersOf(detailed);
+  const refusal = revocation?.([leaf.raw, ...issuers.map(({ raw }) => raw)]);
+  if (refusal !== undefined) return refusal;
+  const certificate = certificateFacts(leaf, detailed, issuers, keepsDer);
+  known.remember(leaf, certificate);
+  return certificate;
+}
+
+const UNKNOWN_SESSION: Refusal = Object.freeze({
+  reason: 'certificate.untrusted',
+  detail: 'a resumed session whose certificate is not known any more',
+});
+
+/** The refusal for OpenSSL's word on a chain that did not verify. */
+export function certificateRefusal(error: unknown): Refusal {
   const code = typeof error === 'string' ? error : ((error as { code?: string } | undefined)?.code ?? '');
-  if (code === 'CERT_HAS_EXPIRED') return 'certificate.expired';
-  return code === 'CERT_REVOKED' ? 'certificate.revoked' : 'certificate.untrusted';
+  if (code === 'CERT_HAS_EXPIRED') return { reason: 'certificate.expired' };
+  if (code === 'CERT_REVOKED') return { reason: 'certificate.revoked' };
+  return { reason: 'certificate.untrusted', detail: code };
 }
 
 function certificateFacts(
   leaf: X509Certificate,
   detailed: DetailedPeerCertificate,
+  issuers: readonly DetailedPeerCertificate[],
   keepsDer: boolean,
 ): Certificate {
-  const issuers = issuersOf(detailed);
   const between = issuers.filter((issuer) => !isSelfIssued(issuer));
   const validTo = [leaf.validTo, ...issuers.map((issuer) => issuer.valid_to)];
   return {

@@ -2,13 +2,21 @@ import type { BodyBudget } from '../body.ts';
 import type { Limits } from '../settings.ts';
 import type { Handler, Peer } from '../types.ts';
 import type { Alarm } from './alarm.ts';
+import type { ResolvePeer } from './forwarded.ts';
 import type { Inbox } from './inbox.ts';
 
-export interface ConnectionOptions {
+/** What all connections of a listener have in common; a new configuration changes it under them. */
+export interface Shared {
   readonly handler: Handler;
-  readonly peer: Peer;
   readonly budget: BodyBudget;
   readonly limits: Pick<Limits, 'headerTimeout' | 'bodyTimeout' | 'idleTimeout'>;
+  /** Whose word each request is, where load balancers speak for many; `undefined`: always the connection's peer. */
+  readonly resolvePeer: ResolvePeer | undefined;
+}
+
+export interface ConnectionOptions {
+  readonly shared: Shared;
+  readonly peer: Peer;
 }
 
 /** What an exchange needs of the connection it runs on. */

@@ -1,20 +1,29 @@
-import { constants } from 'node:crypto';
-import { createServer as createNetServer, type Server, type Socket } from 'node:net';
-import { createServer as createTlsServer, type TLSSocket, type TlsOptions } from 'node:tls';
-import { parseAddress, withoutZoneAndMapping } from '../addresses.ts';
+import { createServer, type Server, type Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
+import { isDeepStrictEqual } from 'node:util';
+import { addressSet, withoutZoneAndMapping } from '../addresses.ts';
 import type { BodyBudget } from '../body.ts';
-import type { Settings, TlsSettings } from '../settings.ts';
-import type { AddressValue, Handler } from '../types.ts';
+import type { RevocationList, Settings, TlsSettings } from '../settings.ts';
+import type { AddressValue, Handler, Peer } from '../types.ts';
+import { type AcceptRules, acceptSocket } from './accept.ts';
 import { Connection } from './connection.ts';
-import { certificateReason, identify } from './identify.ts';
+import { forwardedPeer } from './forwarded.ts';
+import { type Handshakes, openHandshakes } from './handshakes.ts';
+import type { Shared } from './line.ts';
+import { type FindTrust, type Trust, trustFinder } from './trust.ts';
 
-export interface ListenOptions {
+/** What a listener is told anew when the configuration changes. */
+export interface Entrance {
   readonly settings: Pick<Settings, 'listen' | 'tls' | 'limits'>;
-  readonly handler: Handler;
-  readonly budget: BodyBudget;
   readonly admits: (address: AddressValue) => boolean;
   /** Whether any route hands the client's certificate on. */
   readonly keepsDer: boolean;
+}
+
+export interface ListenOptions {
+  readonly entrance: Entrance;
+  readonly handler: Handler;
+  readonly budget: BodyBudget;
   /** A connection beyond `limits.connections`, dropped. */
   readonly full: (address: string) => void;
   /** A handshake that failed for another reason than its certificate: a scanner, a wrong protocol, a timeout. */
@@ -25,6 +34,13 @@ export interface Listener {
   readonly address: string;
   readonly port: number;
   connections(): number;
+  /**
+   * From now on new connections and handshakes are judged by this; the address and port stay. Connections that were
+   * let in under another client trust are closed, after the request that is under way.
+   * @returns how many those were
+   * @throws Error where OpenSSL does not take a certificate, a key or a list; then nothing has changed
+   */
+  replace(entrance: Entrance): number;
   /** Accepts nothing more, closes idle connections and the others after their answers. */
   drain(): void;
   /** Resolves once the last connection is closed. */
@@ -32,97 +48,114 @@ export interface Listener {
   destroy(): void;
 }
 
-const SWEEP_MS = 100;
+/** What is decided from one configuration, and swapped for that of the next. */
+interface Current {
+  readonly entrance: Entrance;
+  readonly trustOf: FindTrust;
+  readonly rules: AcceptRules;
+  /** When the next revocation list ends, after which OpenSSL refuses those that it is needed for. */
+  readonly listEndsMs: number;
+}
 
-/** Forward secrecy and authenticated encryption only; the shorter AES first, since it is the faster. */
-const CIPHERS = [
-  'TLS_AES_128_GCM_SHA256',
-  'TLS_AES_256_GCM_SHA384',
-  'TLS_CHACHA20_POLY1305_SHA256',
-  'ECDHE-ECDSA-AES128-GCM-SHA256',
-  'ECDHE-RSA-AES128-GCM-SHA256',
-  'ECDHE-ECDSA-AES256-GCM-SHA384',
-  'ECDHE-RSA-AES256-GCM-SHA384',
-  'ECDHE-ECDSA-CHACHA20-POLY1305',
-  'ECDHE-RSA-CHACHA20-POLY1305',
-].join(':');
+const SWEEP_MS = 100;
 
 /**
  * Listens for senders. Resolves once connections are accepted.
  * @throws Error where the address cannot be bound
  */
 export async function listen(options: ListenOptions): Promise<Listener> {
-  const { settings, handler, budget, admits, keepsDer, failedHandshake, full } = options;
-  const { limits } = settings;
-  const connections = new Set<Connection>();
+  const { handler, failedHandshake, full } = options;
+  const connections = new Map<Connection, Trust>();
   const sockets = new Set<Socket>();
-  const addresses = new WeakMap<Socket, string>();
-  const handshakes = createTlsServer(tlsOptions(settings.tls, limits.handshakeTimeout));
+  const shared: { -readonly [Key in keyof Shared]: Shared[Key] } = {
+    handler,
+    budget: options.budget,
+    limits: options.entrance.settings.limits,
+    resolvePeer: undefined,
+  };
   let draining = false;
+  let current = prepare(options.entrance, undefined);
 
-  handshakes.on('secureConnection', (socket) => {
-    const address = addressOf(socket, addresses);
-    try {
-      admit(socket, address);
-    } catch (error) {
-      // A socket that nobody looks after would be open for good.
-      failedHandshake(address, String(error));
-      socket.destroy();
-    }
-  });
+  /** @param handshakes those of before, where nothing has changed that they depend on */
+  function prepare(entrance: Entrance, handshakes: Handshakes | undefined): Current {
+    const { admits, keepsDer } = entrance;
+    const { tls, limits, listen } = entrance.settings;
+    const isTrustedProxy = addressSet(listen.trustedProxies);
+    const timeoutMs = limits.handshakeTimeout;
+    const refused = handler.refuseConnection;
+    const failed = failedHandshake;
+    const fresh = () => openHandshakes({ tls, timeoutMs, keepsDer, done: admit, refused, failed });
+    return {
+      entrance,
+      trustOf: trustFinder(tls),
+      rules: {
+        listen,
+        isTrustedProxy,
+        admits,
+        headerMs: timeoutMs,
+        handshakes: handshakes ?? fresh(),
+        refused,
+      },
+      listEndsMs: listEnd(tls),
+    };
+  }
 
-  function admit(socket: TLSSocket, address: string): void {
-    const peer = identify(socket, address, keepsDer);
-    if (settings.tls.clientCertificate === 'required' && peer.certificate === undefined) {
-      // A resumed session could come without what the first handshake insisted on.
-      handler.refuseConnection({ reason: peer.certificateError ?? 'certificate.missing' }, address);
+  function apply(next: Current): void {
+    current = next;
+    const { limits, listen } = next.entrance.settings;
+    shared.limits = limits;
+    shared.resolvePeer = listen.forwardedFor ? forwardedPeer(next.rules.isTrustedProxy) : undefined;
+    server.maxConnections = limits.connections;
+  }
+
+  function admit(socket: TLSSocket, peer: Peer, trust: Trust): void {
+    if (current.trustOf(trust.host).id !== trust.id) {
+      failedHandshake(peer.address, 'the client trust changed during the handshake');
       socket.destroy();
       return;
     }
     // Only now: a handshake whose client has hung up would stay until its timeout.
     socket.allowHalfOpen = true;
-    const connection = new Connection(socket, { handler, peer, budget, limits });
-    connections.add(connection);
+    const connection = new Connection(socket, { shared, peer });
+    connections.set(connection, trust);
     socket.on('close', () => connections.delete(connection));
     if (draining) connection.drain();
   }
 
-  handshakes.on('tlsClientError', (error: NodeJS.ErrnoException, socket) => {
-    const address = addressOf(socket, addresses);
-    const code = error.code ?? error.message;
-    const missing = code === 'ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE';
-    const rejected = socket.authorizationError as unknown;
-    socket.destroy();
-    if (missing || rejected) {
-      const detail = missing ? undefined : String(rejected);
-      handler.refuseConnection({ reason: certificateReason(!missing, rejected), detail }, address);
-    } else {
-      failedHandshake(address, code);
+  /** Ends what was let in under a trust that is no longer the one of its host. */
+  function retire(isStale: (trust: Trust) => boolean): number {
+    let count = 0;
+    for (const [connection, trust] of connections) {
+      if (!isStale(trust)) continue;
+      connection.retire();
+      count += 1;
     }
-  });
+    return count;
+  }
 
-  const server = createNetServer({ noDelay: true }, (socket) => {
-    const address = withoutZoneAndMapping(socket.remoteAddress ?? '');
-    const value = parseAddress(address);
-    if (value === undefined) return socket.destroy();
-    if (!admits(value)) {
-      handler.refuseConnection({ reason: 'address.not_allowed' }, address);
-      return socket.destroy();
-    }
-    addresses.set(socket, address);
+  const server = createServer({ noDelay: true }, (socket) => {
     sockets.add(socket);
     socket.on('close', () => sockets.delete(socket));
-    handshakes.emit('connection', socket);
-    return socket;
+    acceptSocket(socket, current.rules);
   });
-  server.maxConnections = limits.connections;
   server.on('drop', (dropped) => full(withoutZoneAndMapping(dropped?.remoteAddress ?? '')));
-  await bound(server, settings.listen);
+  apply(current);
+  await bound(server, options.entrance.settings.listen);
 
   const sweeping = setInterval(() => {
     const nowMs = performance.now();
-    for (const connection of connections) connection.alarm.sweep(nowMs);
+    for (const connection of connections.keys()) connection.alarm.sweep(nowMs);
+    if (Date.now() >= current.listEndsMs) endList();
   }, SWEEP_MS);
+
+  /** Who came in while the list was valid would stay, and so would sessions to be resumed. */
+  function endList(): void {
+    const nowMs = Date.now();
+    current = prepare(current.entrance, undefined);
+    const hasEnded = ({ nextUpdateMs = Number.POSITIVE_INFINITY }: RevocationList) => nextUpdateMs <= nowMs;
+    retire(({ settings }) => settings.clientCrl.some(hasEnded));
+  }
+
   const closed = Promise.withResolvers<void>();
   server.on('close', () => {
     clearInterval(sweeping);
@@ -130,46 +163,42 @@ export async function listen(options: ListenOptions): Promise<Listener> {
   });
   const { port } = server.address() as { port: number };
   return {
-    address: settings.listen.address,
+    address: options.entrance.settings.listen.address,
     port,
     connections: () => connections.size,
+    replace: (entrance) => {
+      const isSame = isSameHandshake(current.entrance, entrance);
+      apply(prepare(entrance, isSame ? current.rules.handshakes : undefined));
+      return retire((trust) => current.trustOf(trust.host).id !== trust.id);
+    },
     drain: () => {
       draining = true;
       server.close();
-      for (const connection of connections) connection.drain();
+      for (const connection of connections.keys()) connection.drain();
     },
     closed: closed.promise,
     destroy: () => {
-      for (const connection of connections) connection.destroy();
+      for (const connection of connections.keys()) connection.destroy();
       for (const socket of sockets) socket.destroy();
     },
   };
 }
 
-function tlsOptions(tls: TlsSettings, handshakeTimeout: number): TlsOptions {
-  return {
-    key: tls.privateKey,
-    cert: tls.certificate,
-    ca: [...tls.clientCa],
-    requestCert: true,
-    rejectUnauthorized: tls.clientCertificate === 'required',
-    minVersion: tls.minVersion,
-    maxVersion: 'TLSv1.3',
-    ciphers: CIPHERS,
-    // The hybrid is post-quantum; P-256 and P-384 are for clients, and certificates, that know nothing newer.
-    ecdhCurve: 'X25519MLKEM768:X25519:P-256:P-384',
-    honorCipherOrder: true,
-    // A second handshake inside a connection could change who the peer is.
-    secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
-    ALPNProtocols: ['http/1.1'],
-    handshakeTimeout,
-  };
+/** Whether handshakes go on as they are: then sessions may still be resumed. A reload reads all files again. */
+function isSameHandshake(before: Entrance, after: Entrance): boolean {
+  return (
+    before.keepsDer === after.keepsDer &&
+    before.settings.limits.handshakeTimeout === after.settings.limits.handshakeTimeout &&
+    isDeepStrictEqual(before.settings.tls, after.settings.tls)
+  );
 }
 
-/** The address as it was when the connection was accepted: a socket that is gone has none. */
-function addressOf(socket: TLSSocket, addresses: WeakMap<Socket, string>): string {
-  const parent = (socket as unknown as { _parent?: Socket })._parent;
-  return (parent && addresses.get(parent)) ?? withoutZoneAndMapping(socket.remoteAddress ?? '');
+/** When the next revocation list ends; never, where that is only warned of. */
+function listEnd(tls: TlsSettings): number {
+  const nowMs = Date.now();
+  const lists = tls.clientCrlExpired === 'warn' ? [] : [tls, ...tls.hosts].flatMap((host) => host.clientCrl);
+  const ends = lists.map(({ nextUpdateMs = Number.POSITIVE_INFINITY }) => nextUpdateMs);
+  return Math.min(Number.POSITIVE_INFINITY, ...ends.filter((endMs) => endMs > nowMs));
 }
 
 function bound(server: Server, { address, port, reusePort }: Settings['listen']): Promise<void> {

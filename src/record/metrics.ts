@@ -18,9 +18,21 @@ export interface Metrics {
   refusedConnection(reason: string): void;
   /** A claim that could not be kept after its event was delivered. */
   unkeptClaim(): void;
+  /** Whether the last new configuration was taken, or refused with the old one still at work. */
+  reloaded(isTaken: boolean): void;
+  /** What ends by itself, from now on. */
+  expiries(expiries: readonly Ending[]): void;
   watch(gauges: Gauges): void;
   /** The exposition text and its media type. */
   text(): Promise<{ body: string; type: string }>;
+}
+
+/** A certificate or a revocation list of the configuration. */
+export interface Ending {
+  readonly kind: 'certificate' | 'crl';
+  readonly where: string;
+  readonly name: string;
+  readonly endsMs: number;
 }
 
 interface Child {
@@ -56,6 +68,31 @@ export function openMetrics(): Metrics {
     help: 'Delivered events that could not be remembered: a copy of one of them would be delivered again.',
     registers,
   });
+  const reloads = new Counter({
+    name: 'postern_config_reloads_total',
+    help: 'New configurations by what became of them.',
+    labelNames: ['result'],
+    registers,
+  });
+  const reloadFailed = new Gauge({
+    name: 'postern_config_reload_failed',
+    help: '1: the last new configuration was refused, and the one before it is at work.',
+    registers,
+  });
+  const ends = {
+    certificate: new Gauge({
+      name: 'postern_certificate_not_after_seconds',
+      help: 'When a certificate of the configuration expires, seconds since the epoch.',
+      labelNames: ['where', 'name'],
+      registers,
+    }),
+    crl: new Gauge({
+      name: 'postern_crl_next_update_seconds',
+      help: 'When a certificate revocation list ends, seconds since the epoch.',
+      labelNames: ['where', 'name'],
+      registers,
+    }),
+  };
   // Resolving labels costs more than counting; the same few combinations come again and again.
   const children = new Map<string, Child>();
   return {
@@ -74,6 +111,14 @@ export function openMetrics(): Metrics {
     },
     refusedConnection: (reason) => connections.inc({ reason }),
     unkeptClaim: () => unkept.inc(),
+    reloaded: (isTaken) => {
+      reloads.inc({ result: isTaken ? 'taken' : 'refused' });
+      reloadFailed.set(isTaken ? 0 : 1);
+    },
+    expiries: (expiries) => {
+      for (const gauge of Object.values(ends)) gauge.reset();
+      for (const { kind, where, name, endsMs } of expiries) ends[kind].set({ where, name }, endsMs / 1000);
+    },
     watch: (gauges) => {
       gauge(registers, 'postern_connections', 'Open connections of senders.', gauges.connections);
       gauge(registers, 'postern_requests_in_flight', 'Requests under way.', gauges.requests);

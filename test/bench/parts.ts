@@ -7,8 +7,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { addressSet } from '../../src/addresses.ts';
 import { rateCheck } from '../../src/check/rate.ts';
+import { RateTables } from '../../src/check/rate-tables.ts';
 import { isHopeless, parseHead } from '../../src/listen/head.ts';
 import { findRoute, routeTable } from '../../src/route/table.ts';
+import type { RateLimit } from '../../src/settings.ts';
 import { sqliteStore } from '../../src/store/sqlite.ts';
 import type { Head } from '../../src/types.ts';
 
@@ -60,7 +62,8 @@ function addresses(count: number): void {
 
 /** Every key is busy for an hour after its request: the table must hold them all, and says how many it could not. */
 function rates(count: number): void {
-  const check = rateCheck({ count: 1, perMs: 3_600_000, burst: 1_000_000, key: { by: 'header', name: 'a' } });
+  const limit: RateLimit = { count: 1, perMs: 3_600_000, burst: 1_000_000, key: { by: 'header', name: 'a' } };
+  const check = rateCheck(limit, new RateTables().take('bench', 0, limit));
   const heads = Array.from(
     { length: count },
     (_, place) => ({ headers: ['a', `key ${place}`] }) as unknown as Head,

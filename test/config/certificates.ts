@@ -76,6 +76,22 @@ export async function makeCertificateFolder(): Promise<string> {
   put('weak.pem', weak.certificate);
   put('weak.key', weak.key);
   put('public-root.pem', publicRoot());
+  const list = (signer: webcrypto.CryptoKey, nextUpdate: Date, issuer = ca.subject) =>
+    x509.X509CrlGenerator.create({
+      issuer,
+      thisUpdate: FROM,
+      nextUpdate,
+      entries: [{ serialNumber: '00c0ffee', revocationDate: FROM }],
+      signingKey: signer,
+      signingAlgorithm: EC,
+    });
+  // RFC 7468 section 6 has another label than the library.
+  const crl = (made: x509.X509Crl): string => `${made.toString('pem').replaceAll(' CRL-', ' X509 CRL-')}\n`;
+  put('ca.crl', crl(await list(caKeys.privateKey, FAR)));
+  put('ended.crl', crl(await list(caKeys.privateKey, new Date('2020-02-01T00:00:00Z'))));
+  put('forged.crl', crl(await list(otherKeys.privateKey, FAR)));
+  put('stranger.crl', crl(await list(otherKeys.privateKey, FAR, 'CN=Stranger, O=Elsewhere')));
+  put('garbled.crl', '-----BEGIN X509 CRL-----\nMIIBgarbled\n-----END X509 CRL-----\n');
   return folder;
 }
 

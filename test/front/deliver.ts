@@ -25,6 +25,7 @@ const PEER: Peer = {
   address: '127.0.0.1',
   addressValue: 0x7f000001,
   certificate: undefined,
+  host: '',
   certificateError: undefined,
 };
 const LIMITS = { headerTimeout: 10_000, bodyTimeout: 10_000, idleTimeout: 10_000 };
@@ -76,10 +77,8 @@ export async function deliver(pieces: readonly Buffer[], pace: Pace): Promise<Ou
   // The front uses nothing of a TLS socket but what every stream has.
   const tlsSocket = socket as unknown as TLSSocket;
   new Connection(tlsSocket, {
-    handler,
+    shared: { handler, budget: new BodyBudget(2 * LIMIT_BYTES), limits: LIMITS, resolvePeer: undefined },
     peer: PEER,
-    budget: new BodyBudget(2 * LIMIT_BYTES),
-    limits: LIMITS,
   });
   await settle();
   for (const piece of pieces) {

@@ -29,6 +29,7 @@ export function verdictOf(event: SignedEvent, keys: readonly SignatureKey[], epo
       address: '127.0.0.1',
       addressValue: 0x7f000001,
       certificate: undefined,
+      host: '',
       certificateError: undefined,
     },
     startedMs: 0,

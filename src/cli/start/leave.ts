@@ -1,0 +1,31 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Listener } from '../../listen/server.ts';
+import type { Log } from '../../record/log.ts';
+import type { Live } from './live.ts';
+
+/** What is left of the drain timeout for answering those whose upstream did not. */
+const LAST_ANSWERS_MS = 1000;
+const POLL_MS = 20;
+const LAST_TURNS = 100;
+
+/** Ends in order: readiness first, then new connections, then the requests under way, all within the drain timeout. */
+export async function drain(
+  { log, live, listener }: { log: Log; live: Live; listener: Listener },
+  signal: string,
+): Promise<void> {
+  const { drainDelay, drainTimeout } = live.settings.limits;
+  const startedMs = performance.now();
+  log.logger.info({ signal, in_flight: live.inFlight() }, 'draining');
+  const patienceMs = Math.max(drainTimeout - LAST_ANSWERS_MS, drainTimeout / 2);
+  const giveUp = setTimeout(() => live.giveUpAll(), patienceMs);
+  const end = setTimeout(() => listener.destroy(), drainTimeout - Math.min(100, drainTimeout / 10));
+  if (drainDelay > 0) await sleep(Math.min(drainDelay, patienceMs));
+  listener.drain();
+  await listener.closed;
+  clearTimeout(giveUp);
+  // An exchange whose sender was told 504 may still succeed: cut off, its event would be delivered once more.
+  while (live.exchanges() > 0 && performance.now() < startedMs + patienceMs) await sleep(POLL_MS);
+  // Requests that were cut off at the end are recorded when their connections' ends have been heard.
+  for (let turn = 0; turn < LAST_TURNS && live.inFlight() > 0; turn += 1) await sleep(1);
+  clearTimeout(end);
+}

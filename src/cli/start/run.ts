@@ -1,0 +1,230 @@
+import { type AdminFacts, type AdminServer, openAdmin } from '../../admin/server.ts';
+import { BodyBudget } from '../../body.ts';
+import { type Built, buildGateway, openStore } from '../../build.ts';
+import type { Configuration } from '../../config/load.ts';
+import { type UpstreamPool, upstreamPool } from '../../deliver/pool.ts';
+import { type Entrance, type Listener, listen } from '../../listen/server.ts';
+import { type Log, openLog } from '../../record/log.ts';
+import { type Metrics, openMetrics } from '../../record/metrics.ts';
+import type { Settings } from '../../settings.ts';
+import { StateFileError } from '../../store/state-file.ts';
+import type { Store } from '../../types.ts';
+import { bind } from '../bind.ts';
+import { CliError } from '../exit.ts';
+import { watchExpiries } from './expiring.ts';
+import { drain } from './leave.ts';
+import { type Live, liveGateway } from './live.ts';
+import { openReloader } from './reload.ts';
+
+/** What one process has once, whatever its configuration becomes. */
+interface Process {
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly store: Store;
+  readonly upstreams: UpstreamPool;
+  readonly budget: BodyBudget;
+}
+
+/**
+ * Runs the gateway until it is told to stop.
+ * @param file the configuration file, as the user named it
+ * @param files what was read for it
+ */
+export async function run(
+  { settings, warnings, expiries }: Configuration,
+  file: string,
+  files: ReadonlyMap<string, string | undefined>,
+): Promise<void> {
+  const log = openLogFile(settings);
+  const parts: Process = {
+    log,
+    metrics: openMetrics(),
+    store: openState(settings, (warning) => log.logger.warn({ warning }, 'state')),
+    upstreams: upstreamPool(),
+    budget: new BodyBudget(settings.limits.bufferedBodies),
+  };
+  const { metrics, store } = parts;
+  const live = liveGateway(settings, build(settings, parts));
+  let phase: 'starting' | 'serving' | 'draining' = 'starting';
+  const notReady = () => (phase === 'serving' ? store.problem() : phase);
+  // Before the gateway's own port: where that is shared, senders are let in the moment it is bound, and a start that
+  // failed only then would lose them.
+  const admin = await openAdminIfAny(settings, { notReady, metrics: () => metrics.text() }).catch(
+    async (error) => {
+      await close(parts);
+      throw error;
+    },
+  );
+  const listener = await openListener(live, parts).catch(async (error) => {
+    admin?.close();
+    await close(parts);
+    throw error;
+  });
+  phase = 'serving';
+  metrics.watch({
+    connections: () => listener.connections(),
+    requests: () => live.inFlight(),
+    bufferedBytes: () => parts.budget.usedBytes,
+    ready: () => notReady() === undefined,
+    lostLogWrites: () => log.losses(),
+  });
+  for (const warning of warnings) log.logger.warn({ warning }, 'configuration');
+  const expiring = watchExpiries({ log, metrics });
+  expiring.watch(expiries);
+  log.logger.info(
+    {
+      address: listener.address,
+      port: listener.port,
+      admin: admin === undefined ? false : { address: admin.address, port: admin.port },
+      routes: settings.routes.length,
+      pid: process.pid,
+    },
+    'listening',
+  );
+  surviveFaults(log);
+  const reloader = openReloader(
+    {
+      file,
+      log,
+      metrics,
+      started: settings,
+      apply: (next) => apply(next, { live, listener, parts }),
+      expiries: (next) => expiring.watch(next),
+    },
+    files,
+  );
+  const signal = await stopSignal(log, () => reloader.reload('SIGHUP'));
+  phase = 'draining';
+  reloader.close();
+  await drain({ log, live, listener }, signal);
+  admin?.close();
+  live.close();
+  await close(parts);
+}
+
+function build(settings: Settings, { log, metrics, store, upstreams }: Process, before?: Built): Built {
+  return buildGateway(settings, { store, upstreams }, { log, metrics }, before);
+}
+
+/** Everything of a new configuration that can fail comes first. */
+function apply(
+  settings: Settings,
+  { live, listener, parts }: { live: Live; listener: Listener; parts: Process },
+): number {
+  const built = build(settings, parts, live.built);
+  let closed: number;
+  try {
+    closed = listener.replace(entranceOf(settings, built));
+  } catch (error) {
+    built.release();
+    throw error;
+  }
+  parts.budget.limitBytes = settings.limits.bufferedBodies;
+  live.replace(settings, built);
+  return closed;
+}
+
+function entranceOf(settings: Settings, { admits }: Built): Entrance {
+  const keepsDer = settings.routes.some((route) => route.clientCertificateHeader);
+  return { settings, admits, keepsDer };
+}
+
+function openListener(live: Live, { log, metrics, budget }: Process): Promise<Listener> {
+  const { settings, built } = live;
+  const warnOfFull = onceASecond((address: string) =>
+    log.logger.warn(
+      { peer: { address }, limit: live.settings.limits.connections },
+      'limits.connections reached',
+    ),
+  );
+  return bind({ section: 'listen', ...settings.listen }, () =>
+    listen({
+      entrance: entranceOf(settings, built),
+      handler: live.handler,
+      budget,
+      failedHandshake: (address, code) => {
+        metrics.refusedConnection('handshake');
+        log.logger.debug({ peer: { address }, code }, 'handshake failed');
+      },
+      full: (address) => {
+        metrics.refusedConnection('limits.connections');
+        warnOfFull(address);
+      },
+    }),
+  );
+}
+
+/** A fault outside of any request (there each is answered as `gateway.error`) must not end all the others. */
+function surviveFaults(log: Log): void {
+  for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
+    process.on(event, (error: unknown) => log.logger.error({ err: error }, 'uncaught'));
+  }
+}
+
+/** Resolves with the first signal to stop; a second one ends the process at once. */
+function stopSignal(log: Log, reload: () => void): Promise<NodeJS.Signals> {
+  process.on('SIGHUP', () => {
+    log.reopen();
+    reload();
+  });
+  return new Promise((resolve) => {
+    let stopping = false;
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+      process.on(signal, () => {
+        if (stopping) endNow(log, signal);
+        stopping = true;
+        resolve(signal);
+      });
+    }
+  });
+}
+
+function endNow(log: Log, signal: string): void {
+  log.logger.warn({ signal }, 'ended by a second signal');
+  log.end().finally(() => process.exit(1));
+}
+
+async function close({ log, store, upstreams }: Process): Promise<void> {
+  await upstreams.close();
+  store.close();
+  log.logger.info('stopped');
+  // A reader that has stopped reading must not keep the process: a blocked write lets no other end through.
+  if (!(await log.end())) process.kill(process.pid, 'SIGKILL');
+}
+
+async function openAdminIfAny({ admin }: Settings, facts: AdminFacts): Promise<AdminServer | undefined> {
+  return admin === false ? undefined : bind({ section: 'admin', ...admin }, () => openAdmin(admin, facts));
+}
+
+function openLogFile(settings: Settings): Log {
+  try {
+    return openLog(settings.log);
+  } catch (error) {
+    throw new CliError(`${settings.file}: log.destination: ${(error as Error).message}`, 78);
+  }
+}
+
+function openState(settings: Settings, warn: (sentence: string) => void): Store {
+  try {
+    return openStore(settings, warn);
+  } catch (error) {
+    const where = settings.state.driver === 'sqlite' ? `: ${settings.state.path}` : '';
+    throw new CliError(
+      `state${where}: ${(error as Error).message}`,
+      error instanceof StateFileError ? 78 : 1,
+    );
+  }
+}
+
+/** A flood of the same event is one line a second. */
+function onceASecond<Arguments extends readonly unknown[]>(
+  act: (...given: Arguments) => void,
+): (...given: Arguments) => void {
+  let lastMs = Number.NEGATIVE_INFINITY;
+  return (...given) => {
+    const nowMs = performance.now();
+    if (nowMs - lastMs < 1000) return;
+    lastMs = nowMs;
+    act(...given);
+  };
+}

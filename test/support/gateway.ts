@@ -149,7 +149,7 @@ async function prepareFolder(config: Config | string, options: StartOptions): Pr
     'server.key': server.key,
     'ca.pem': authority.certificate,
     ...options.files,
-    'postern.yaml': typeof config === 'string' ? config : stringify({ ...base(), ...config }),
+    'postern.yaml': typeof config === 'string' ? config : stringify({ ...baseConfig(), ...config }),
   };
   for (const [name, text] of Object.entries(files)) {
     await mkdir(dirname(join(folder, name)), { recursive: true });
@@ -159,7 +159,7 @@ async function prepareFolder(config: Config | string, options: StartOptions): Pr
 }
 
 /** What a test's configuration says unless it says otherwise. */
-function base(): Config {
+export function baseConfig(): Config {
   return {
     listen: { address: '127.0.0.1', port: 0 },
     admin: { address: '127.0.0.1', port: 0 },

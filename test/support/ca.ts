@@ -50,8 +50,15 @@ export interface Identity {
 export interface Authority {
   readonly certificate: string;
   issue(options?: IssueOptions): Promise<Identity>;
-  intermediate(commonName: string): Promise<Authority>;
+  intermediate(commonName: string, options?: { untilMs?: number }): Promise<Authority>;
+  /** A certificate for another authority's name and key, as if this one had issued it, PEM. */
+  twin(authority: Authority): Promise<string>;
+  /** A certificate revocation list, PEM. */
+  revoke(revoked: readonly Revoked[], options?: { untilMs?: number }): Promise<string>;
 }
+
+/** What a revocation list names: a leaf, or an intermediate's certificate. */
+export type Revoked = { readonly leaf: X509Certificate } | { readonly certificate: string };
 
 /** A new root certificate authority with an EC key. */
 export async function createAuthority(
@@ -89,12 +96,49 @@ function authority(certificate: x509.X509Certificate, keys: Keys, above: readonl
       });
       return identity(leaf, own, above);
     },
-    async intermediate(commonName) {
+    async twin(of) {
+      const original = new x509.X509Certificate(of.certificate);
+      const publicKey = await original.publicKey.export(webcrypto as Crypto);
+      const made = await x509.X509CertificateGenerator.create(
+        {
+          serialNumber: serial(),
+          subject: original.subject,
+          issuer: original.issuer,
+          notBefore: daysFromNow(-5),
+          notAfter: daysFromNow(5),
+          publicKey,
+          signingKey: keys.privateKey,
+          signingAlgorithm: ALGORITHMS.ec,
+          extensions: original.extensions,
+        },
+        webcrypto as Crypto,
+      );
+      return pem(made);
+    },
+    async revoke(revoked, options = {}) {
+      const list = await x509.X509CrlGenerator.create(
+        {
+          issuer: certificate.subject,
+          thisUpdate: daysFromNow(-1),
+          nextUpdate: options.untilMs === undefined ? daysFromNow(5) : new Date(options.untilMs),
+          entries: revoked.map((one) => ({ serialNumber: serialOf(one), revocationDate: daysFromNow(-1) })),
+          signingKey: keys.privateKey,
+          signingAlgorithm: ALGORITHMS.ec,
+          extensions: [
+            await x509.AuthorityKeyIdentifierExtension.create(keys.publicKey, false, webcrypto as Crypto),
+          ],
+        },
+        webcrypto as Crypto,
+      );
+      // RFC 7468 section 6 has another label than the library.
+      return `${list.toString('pem').trimEnd().replaceAll(' CRL-', ' X509 CRL-')}\n`;
+    },
+    async intermediate(commonName, options = {}) {
       const own = await generateKeys('ec');
       const made = await sign(issuer, own, {
         subject: `CN=${commonName}`,
         from: daysFromNow(-5),
-        until: daysFromNow(5),
+        until: options.untilMs === undefined ? daysFromNow(5) : new Date(options.untilMs),
         extensions: await authorityExtensions(own),
       });
       return authority(made, own, [pem(made), ...above]);
@@ -164,6 +208,8 @@ async function generateKeys(kind: KeyKind): Promise<Keys> {
   return (await webcrypto.subtle.generateKey(ALGORITHMS[kind], true, ['sign', 'verify'])) as Keys;
 }
 
+const serialOf = (one: Revoked): string =>
+  'leaf' in one ? one.leaf.serialNumber : new X509Certificate(one.certificate).serialNumber;
 const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
 const pem = (certificate: x509.X509Certificate): string => `${certificate.toString('pem').trimEnd()}\n`;
 const daysFromNow = (days: number): Date => new Date(Date.now() + days * DAY_MS);

@@ -30,6 +30,8 @@ export interface Connection {
   interim(): Promise<number>;
   /** The interim statuses that came and that nobody asked for. */
   interims(): readonly number[];
+  /** The session that can be resumed, as it was last given. */
+  session(): Buffer | undefined;
   close(): void;
 }
 
@@ -56,6 +58,11 @@ export async function connect(gateway: Gateway, options: ConnectOptions = {}): P
   open.add(socket);
   socket.once('close', () => open.delete(socket));
   const reader = new ResponseReader(socket);
+  // Before the handshake ends: in TLS 1.3 tickets may come with its end.
+  let session: Buffer | undefined;
+  socket.on('session', (given: Buffer) => {
+    session = given;
+  });
   await once(socket, 'secureConnect');
   return {
     socket,
@@ -63,6 +70,7 @@ export async function connect(gateway: Gateway, options: ConnectOptions = {}): P
     answer: (how) => reader.next(how?.toHead ?? false),
     interim: () => reader.interim(),
     interims: () => reader.interims(),
+    session: () => session,
     closed: () => reader.closed(),
     close: () => void socket.destroy(),
   };

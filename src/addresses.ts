@@ -16,6 +16,18 @@ export function withoutZoneAndMapping(text: string): string {
   return mapped ?? address;
 }
 
+/** The canonical spelling of an address: IPv6 as RFC 5952 writes it. */
+export function addressText(value: AddressValue): string {
+  const bits = BigInt(value);
+  const groups = (count: number, width: bigint, base: number) =>
+    Array.from({ length: count }, (_, place) =>
+      ((bits >> (BigInt(count - 1 - place) * width)) & ((1n << width) - 1n)).toString(base),
+    );
+  if (typeof value === 'number') return groups(4, 8n, 10).join('.');
+  // The URL standard serialises IPv6 as RFC 5952 does.
+  return new URL(`http://[${groups(8, 16n, 16).join(':')}]/`).hostname.slice(1, -1);
+}
+
 /** An address or CIDR as its first and last address; `undefined`: not one, or its host bits are set. */
 export function parseRange(text: string): { first: AddressValue; last: AddressValue } | undefined {
   const slash = text.indexOf('/');

@@ -1,4 +1,4 @@
-import { parseAddress } from '../addresses.ts';
+import { addressText, parseAddress } from '../addresses.ts';
 import { scalar, type Wrong, wrongValue } from './values.ts';
 
 const EXPECTED = 'an address such as 10.1.2.3, a network such as 10.0.0.0/8, or any';
@@ -45,18 +45,6 @@ export function readNetwork(text: string): string | Wrong | undefined {
 }
 
 function spell(bits: bigint, length: number, width: number): string {
-  const address = width === 32 ? spellIPv4(bits) : spellIPv6(bits);
+  const address = addressText(width === 32 ? Number(bits) : bits);
   return length === width ? address : `${address}/${length}`;
-}
-
-function spellIPv4(bits: bigint): string {
-  return [24n, 16n, 8n, 0n].map((shift) => (bits >> shift) & 0xffn).join('.');
-}
-
-function spellIPv6(bits: bigint): string {
-  const groups = Array.from({ length: 8 }, (_, index) =>
-    ((bits >> BigInt(112 - 16 * index)) & 0xffffn).toString(16),
-  );
-  // The URL standard serialises IPv6 as RFC 5952 does.
-  return new URL(`http://[${groups.join(':')}]/`).hostname.slice(1, -1);
 }

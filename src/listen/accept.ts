@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import { parseAddress, withoutZoneAndMapping } from '../addresses.ts';
+import { addressText, parseAddress, withoutZoneAndMapping } from '../addresses.ts';
 import type { Settings } from '../settings.ts';
 import type { AddressValue, Handler } from '../types.ts';
 import type { Handshakes } from './handshakes.ts';
@@ -44,10 +44,10 @@ export function acceptSocket(socket: Socket, rules: AcceptRules): void {
       socket.destroy();
       return;
     }
-    const sender = withoutZoneAndMapping(found.address ?? address);
     // Speaking for itself, it looks whether the gateway lives.
+    const named = found.address === undefined ? value : (parseAddress(found.address) ?? value);
     const isExempt = found.address === undefined;
-    begin(socket, rules, { address: sender, value: parseAddress(sender) ?? value, isExempt });
+    begin(socket, rules, { address: addressText(named), value: named, isExempt });
   });
 }
 

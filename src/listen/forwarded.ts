@@ -1,4 +1,4 @@
-import { parseAddress, withoutZoneAndMapping } from '../addresses.ts';
+import { addressText, parseAddress } from '../addresses.ts';
 import type { Fields } from '../fields.ts';
 import type { AddressValue, Peer, Refusal } from '../types.ts';
 
@@ -16,15 +16,14 @@ export function forwardedPeer(isTrusted: (address: AddressValue) => boolean): Re
   return (peer, headers) => {
     if (!isTrusted(peer.addressValue)) return peer;
     const entries = forwardedFor(headers);
-    let { address, addressValue } = peer;
+    let { addressValue } = peer;
     for (const entry of entries.toReversed()) {
       const value = parseAddress(entry);
       if (value === undefined || entry.includes('%')) return MALFORMED;
-      address = withoutZoneAndMapping(entry);
       addressValue = value;
       if (!isTrusted(value)) break;
     }
-    return { ...peer, address, addressValue };
+    return { ...peer, address: addressText(addressValue), addressValue };
   };
 }
 

@@ -23,6 +23,7 @@ const SHARED = new Set([
   'compare.ts',
   'body.ts',
   'deadline.ts',
+  'der.ts',
 ]);
 
 describe('imports point down', () => {

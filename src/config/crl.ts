@@ -1,22 +1,10 @@
 import { type KeyObject, verify, type X509Certificate } from 'node:crypto';
-import { AsnConvert } from '@peculiar/asn1-schema';
-import { Certificate, CertificateList, type Name } from '@peculiar/asn1-x509';
+import { certificateNames } from '../der.ts';
 import type { RevocationList } from '../settings.ts';
+import { readList } from './crl-der.ts';
 import type { Path } from './document.ts';
 import { readPemBlocks, subjectOf } from './pem.ts';
 import type { Report } from './problems.ts';
-
-/** How a list of this signature algorithm is verified; `none`: the key says it. RFC 5758, RFC 8410, RFC 8017. */
-const DIGESTS: Readonly<Record<string, RevocationList['digest']>> = {
-  '1.2.840.113549.1.1.11': 'sha256',
-  '1.2.840.113549.1.1.12': 'sha384',
-  '1.2.840.113549.1.1.13': 'sha512',
-  '1.2.840.10045.4.3.2': 'sha256',
-  '1.2.840.10045.4.3.3': 'sha384',
-  '1.2.840.10045.4.3.4': 'sha512',
-  '1.3.101.112': 'none',
-  '1.3.101.113': 'none',
-};
 
 /** What the lists of one host are read for. */
 export interface CrlUse {
@@ -61,7 +49,7 @@ export function loadCrls(name: string, use: CrlUse, report: Report): readonly Re
 }
 
 function troubleOf(list: RevocationList, { authorities, isOwnCheck }: CrlUse): string | undefined {
-  const named = authorities.filter((authority) => nameOf(authority) === list.issuerId);
+  const named = authorities.filter((authority) => certificateNames(authority.raw).subject === list.issuerId);
   if (list.digest === undefined) {
     return isOwnCheck
       ? 'is signed by an algorithm that client_crl_expired: warn does not know; remove that, or have it signed by RSA with SHA-256, ECDSA or Ed25519'
@@ -77,35 +65,15 @@ function troubleOf(list: RevocationList, { authorities, isOwnCheck }: CrlUse): s
 function readCrl(file: string, pem: string): RevocationList | undefined {
   try {
     const der = Buffer.from(pem.replace(/-----[^-]+-----|\s/g, ''), 'base64');
-    const { tbsCertList, tbsCertListRaw, signature, signatureAlgorithm } = AsnConvert.parse(
-      der,
-      CertificateList,
-    );
-    if (tbsCertListRaw === undefined) return undefined;
-    const { issuer, thisUpdate, nextUpdate, revokedCertificates, crlExtensions } = tbsCertList;
-    const entries = revokedCertificates ?? [];
-    return Object.freeze({
-      file,
-      pem,
-      issuer: textOf(issuer),
-      issuerId: hexOf(AsnConvert.serialize(issuer)),
-      thisUpdateMs: thisUpdate.getTime().getTime(),
-      nextUpdateMs: nextUpdate?.getTime().getTime(),
-      serials: new Set(entries.map(({ userCertificate }) => serialOf(hexOf(userCertificate)))),
-      signed: Buffer.from(tbsCertListRaw),
-      signature: Buffer.from(signature),
-      digest: DIGESTS[signatureAlgorithm.algorithm],
-      hasCriticalExtension:
-        (crlExtensions ?? []).some(({ critical }) => critical) ||
-        entries.some(({ crlEntryExtensions }) => crlEntryExtensions?.some(({ critical }) => critical)),
-    });
-  } catch {
-    return undefined;
+    return Object.freeze({ file, pem, ...readList(der) });
+  } catch (error) {
+    if (error instanceof RangeError) return undefined;
+    throw error;
   }
 }
 
 function isOf(list: RevocationList, authority: X509Certificate): boolean {
-  return nameOf(authority) === list.issuerId;
+  return certificateNames(authority.raw).subject === list.issuerId;
 }
 
 function isSignedBy({ digest, signed, signature }: RevocationList, key: KeyObject): boolean {
@@ -121,35 +89,4 @@ export function uncoveredAuthorities(
   return authorities
     .filter((authority) => !lists.some((list) => isOf(list, authority)))
     .map((authority) => subjectOf(authority));
-}
-
-/** The name in DER, hexadecimal: so an issuer's name in a list is compared with it. */
-function nameOf(certificate: X509Certificate): string {
-  const { tbsCertificate } = AsnConvert.parse(certificate.raw, Certificate);
-  return hexOf(AsnConvert.serialize(tbsCertificate.subject));
-}
-
-/** RFC 4514 would have the last part first; OpenSSL and Node write them in the order of the certificate. */
-function textOf(name: Name): string {
-  return name
-    .flatMap((part) => [...part])
-    .map(({ type, value }) => `${ATTRIBUTES[type] ?? type}=${value.toString()}`)
-    .join(', ');
-}
-
-const ATTRIBUTES: Readonly<Record<string, string>> = {
-  '2.5.4.3': 'CN',
-  '2.5.4.6': 'C',
-  '2.5.4.7': 'L',
-  '2.5.4.8': 'ST',
-  '2.5.4.10': 'O',
-  '2.5.4.11': 'OU',
-};
-
-function hexOf(bytes: ArrayBuffer): string {
-  return Buffer.from(bytes).toString('hex');
-}
-
-function serialOf(hex: string): string {
-  return hex.replace(/^0+(?=.)/, '');
 }

@@ -1,6 +1,5 @@
 import { verify, X509Certificate } from 'node:crypto';
-import { AsnConvert } from '@peculiar/asn1-schema';
-import { Certificate as Asn1Certificate } from '@peculiar/asn1-x509';
+import { certificateNames } from '../der.ts';
 import type { RevocationList } from '../settings.ts';
 import type { Refusal } from '../types.ts';
 
@@ -40,7 +39,7 @@ function judge(
   lists: readonly RevocationList[],
 ): Refusal | undefined {
   if (!certificate.verify(issuer.publicKey)) return untrusted('its chain does not verify link by link');
-  const name = issuerIdOf(certificate);
+  const name = certificateNames(certificate.raw).issuer;
   const covering = lists.filter((list) => list.issuerId === name && isSignedBy(list, issuer));
   if (covering.length === 0)
     return untrusted(`no revocation list is of ${issuer.subject.replaceAll('\n', ', ')}`);
@@ -54,11 +53,6 @@ function isSignedBy({ digest, signed, signature }: RevocationList, issuer: X509C
   return (
     digest !== undefined && verify(digest === 'none' ? null : digest, signed, issuer.publicKey, signature)
   );
-}
-
-function issuerIdOf(certificate: X509Certificate): string {
-  const { tbsCertificate } = AsnConvert.parse(certificate.raw, Asn1Certificate);
-  return Buffer.from(AsnConvert.serialize(tbsCertificate.issuer)).toString('hex');
 }
 
 function untrusted(detail: string): Refusal {

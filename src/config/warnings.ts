@@ -1,5 +1,7 @@
+import { addressSet, parseAddress, parseRange } from '../addresses.ts';
 import { answerDeadlineMs } from '../deadline.ts';
 import type { Credential, RouteSettings, Settings } from '../settings.ts';
+import type { AddressValue } from '../types.ts';
 import { uncoveredAuthorities } from './crl.ts';
 import { EXAMPLE_SECRETS } from './example-secrets.ts';
 import { expiriesOf, expiryWarning } from './expiry.ts';
@@ -96,7 +98,7 @@ function ofFiles(watched: Watched): string[] {
 }
 
 /** Who may speak for a sender's address. */
-function ofProxies({ listen }: Settings): string[] {
+function ofProxies({ listen, routes }: Settings): string[] {
   const { proxyProtocol, forwardedFor, trustedProxies } = listen;
   const warnings: string[] = [];
   if (trustedProxies.length > 0 && !proxyProtocol && !forwardedFor)
@@ -107,7 +109,21 @@ function ofProxies({ listen }: Settings): string[] {
     warnings.push(
       'listen.forwarded_for: the client certificate is the one of the load balancer; only what it lets in can be told apart by address',
     );
+  const isLoopback = addressSet(['127.0.0.0/8', '::1']);
+  const own = parseAddress(listen.address);
+  const fromElsewhere = routes.some(
+    ({ addresses }) => addresses !== 'any' && addresses.some((entry) => !isLoopback(firstOf(entry))),
+  );
+  if (own !== undefined && isLoopback(own) && fromElsewhere && !proxyProtocol && !forwardedFor) {
+    warnings.push(
+      `listen.address: ${listen.address} is reached from this machine only, and routes list addresses of others; behind a load balancer give proxy_protocol (or forwarded_for) and trusted_proxies`,
+    );
+  }
   return warnings;
+}
+
+function firstOf(entry: string): AddressValue {
+  return parseRange(entry)?.first ?? 0;
 }
 
 function ofRoute(route: RouteSettings, unsafeOpen: boolean): string[] {

@@ -26,6 +26,7 @@ export interface ReloadOptions {
 export interface Reloader {
   /** Reads the configuration again; whatever is wrong with it, what runs goes on. */
   reload(cause: string): void;
+  /** The process is about to end: nothing new is taken any more. */
   close(): void;
 }
 
@@ -39,9 +40,11 @@ export function openReloader(
 ): Reloader {
   const { file, log, metrics, started } = options;
   const watch = watchFiles(() => reload('a file has changed'));
+  let isClosed = false;
   watch.watch(new Map(files));
 
   function reload(cause: string): void {
+    if (isClosed) return;
     const noted = new Map<string, string | undefined>();
     try {
       take(loadConfig(file, process.env, noted), cause);
@@ -69,7 +72,13 @@ export function openReloader(
     options.expiries(expiries);
   }
 
-  return { reload, close: () => watch.close() };
+  return {
+    reload,
+    close: () => {
+      isClosed = true;
+      watch.close();
+    },
+  };
 }
 
 /** The keys whose change a running process cannot take. */

@@ -241,4 +241,38 @@ describe('what is under way when the client trust changes', () => {
     await reload(gateway, { 'postern.yaml': configText({ ...optional, tls: baseTls() }) });
     expect(await kept.closed()).toBe('');
   });
+
+  test('under load only connections between requests are closed: what got no answer was not delivered', async () => {
+    const both = first.certificate + second.certificate;
+    const gateway = await startGateway(config(), { files: { 'ca.pem': both } });
+    let isOver = false;
+    const answered: string[] = [];
+    const lost: string[] = [];
+    const send = async (sender: number): Promise<void> => {
+      let kept: Connection | undefined;
+      for (let turn = 0; !isOver; turn += 1) {
+        const id = `load-${sender}-${turn}`;
+        try {
+          kept ??= await connect(gateway, { identity: staying });
+          const answer = await post(gateway, { path: '/a', on: kept, headers: [['x-load', id]], body: 'x' });
+          expect(answer.status).toBe(200);
+          answered.push(id);
+          if (answer.header('connection') === 'close') kept = undefined;
+        } catch {
+          lost.push(id);
+          kept?.close();
+          kept = undefined;
+        }
+      }
+    };
+    const senders = Promise.all(Array.from({ length: 6 }, (_, sender) => send(sender)));
+    for (let turn = 0; turn < 20; turn += 1)
+      await reload(gateway, { 'ca.pem': turn % 2 === 0 ? first.certificate : both });
+    isOver = true;
+    await senders;
+    const seen = new Set(upstream.requests.flatMap(({ rawHeaders }) => rawHeaders));
+    expect(answered.filter((id) => !seen.has(id))).toEqual([]);
+    expect(lost.filter((id) => seen.has(id))).toEqual([]);
+    expect(answered.length).toBeGreaterThan(100);
+  });
 });

@@ -36,7 +36,7 @@ export class Connection implements Line {
   readonly #writer: AnswerWriter;
   #startedMs: number | undefined;
   #lingered = 0;
-  #draining = false;
+  #leaving = false;
   #isUsed = false;
   #ended = false;
 
@@ -53,9 +53,14 @@ export class Connection implements Line {
     this.alarm.set(performance.now() + options.shared.limits.idleTimeout, () => this.#close());
   }
 
-  /** The process is about to end: closes now if nothing is under way, else after the answer. */
+  /** The process is about to end: the answer under way, or else the next one, is the last. */
+  leave(): void {
+    this.#leaving = true;
+  }
+
+  /** No request is waited for any more: closes now if nothing is under way, else after the answer. */
   drain(): void {
-    this.#draining = true;
+    this.leave();
     if (this.#phase !== 'head' || this.#startedMs !== undefined) return;
     if (this.#isUsed) this.#close();
     else this.alarm.set(performance.now() + FIRST_REQUEST_MS, () => this.#close());
@@ -63,7 +68,7 @@ export class Connection implements Line {
 
   /** Who the client is must be judged anew: closes now unless a request has begun, else after its answer. */
   retire(): void {
-    this.#draining = true;
+    this.leave();
     if (this.#phase === 'head' && this.#startedMs === undefined) this.#close();
   }
 
@@ -223,7 +228,7 @@ export class Connection implements Line {
 
   /** No request comes after the one under way. */
   get #isLast(): boolean {
-    return this.#draining || (this.#ended && this.inbox.size === 0);
+    return this.#leaving || (this.#ended && this.inbox.size === 0);
   }
 
   /** The sender has said all it will say: it may have closed its side only, and read on, or be gone altogether. */

@@ -41,6 +41,8 @@ export interface Listener {
    * @throws Error where OpenSSL does not take a certificate, a key or a list; then nothing has changed
    */
   replace(entrance: Entrance): number;
+  /** From now on each answer closes its connection, so that senders go elsewhere; new ones are still accepted. */
+  leave(): void;
   /** Accepts nothing more, closes idle connections and the others after their answers. */
   drain(): void;
   /** Resolves once the last connection is closed. */
@@ -73,7 +75,7 @@ export async function listen(options: ListenOptions): Promise<Listener> {
     limits: options.entrance.settings.limits,
     resolvePeer: undefined,
   };
-  let draining = false;
+  let phase: 'open' | 'leaving' | 'draining' = 'open';
   let current = prepare(options.entrance, undefined);
 
   /** @param handshakes those of before, where nothing has changed that they depend on */
@@ -119,7 +121,8 @@ export async function listen(options: ListenOptions): Promise<Listener> {
     const connection = new Connection(socket, { shared, peer });
     connections.set(connection, trust);
     socket.on('close', () => connections.delete(connection));
-    if (draining) connection.drain();
+    if (phase === 'leaving') connection.leave();
+    else if (phase === 'draining') connection.drain();
   }
 
   /** Ends what was let in under a trust that is no longer the one of its host. */
@@ -171,8 +174,12 @@ export async function listen(options: ListenOptions): Promise<Listener> {
       apply(prepare(entrance, isSame ? current.rules.handshakes : undefined));
       return retire((trust) => current.trustOf(trust.host).id !== trust.id);
     },
+    leave: () => {
+      phase = 'leaving';
+      for (const connection of connections.keys()) connection.leave();
+    },
     drain: () => {
-      draining = true;
+      phase = 'draining';
       server.close();
       for (const connection of connections.keys()) connection.drain();
     },

@@ -8,7 +8,7 @@ const LAST_ANSWERS_MS = 1000;
 const POLL_MS = 20;
 const LAST_TURNS = 100;
 
-/** Ends in order: readiness first, then new connections, then the requests under way, all within the drain timeout. */
+/** Ends in order: readiness and kept connections first, then new ones, then the requests under way, all within the drain timeout. */
 export async function drain(
   { log, live, listener }: { log: Log; live: Live; listener: Listener },
   signal: string,
@@ -19,6 +19,7 @@ export async function drain(
   const patienceMs = Math.max(drainTimeout - LAST_ANSWERS_MS, drainTimeout / 2);
   const giveUp = setTimeout(() => live.giveUpAll(), patienceMs);
   const end = setTimeout(() => listener.destroy(), drainTimeout - Math.min(100, drainTimeout / 10));
+  listener.leave();
   if (drainDelay > 0) await sleep(Math.min(drainDelay, patienceMs));
   listener.drain();
   await listener.closed;

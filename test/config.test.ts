@@ -1,5 +1,5 @@
 import { KeyObject } from 'node:crypto';
-import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
 import { parseEnv } from 'node:util';
 import { afterAll, describe, expect, test } from 'vitest';
@@ -39,6 +39,9 @@ const env = {
   SENDER: 'secret-sender-name',
   YES: 'true',
 };
+
+// Whatever umask it was checked out with: a file that all may read draws a warning.
+chmodSync(join(GOLDEN, 'good/senders/one-line.txt'), 0o644);
 
 afterAll(() => rmSync(certs, { recursive: true }));
 

@@ -13,7 +13,7 @@ import {
   parseDocument,
   type Scalar,
 } from 'yaml';
-import { fileTrouble } from './files.ts';
+import { audienceOf, fileTrouble } from './files.ts';
 import { ConfigError, createReport, type Report } from './problems.ts';
 import { hasSubstitution, type Surroundings, substitute } from './secrets.ts';
 
@@ -184,7 +184,16 @@ function plainScalar(
 ): unknown {
   if (typeof node.value !== 'string' || surroundings === undefined || !hasSubstitution(node.value))
     return node.value;
-  const result = substitute(node.value, surroundings);
+  const result = substitute(node.value, {
+    ...surroundings,
+    read(file) {
+      const bytes = surroundings.read(file);
+      // A group that may read it is how a mounted secret reaches a service that is not root.
+      if (audienceOf(file)?.who === 'other users')
+        report.warn(path, `other users may read ${file}; run: chmod o-rwx ${file}`);
+      return bytes;
+    },
+  });
   if ('text' in result) return result.text;
   report.add(path, result.problem);
   return UNKNOWN;

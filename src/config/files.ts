@@ -1,3 +1,5 @@
+import { statSync } from 'node:fs';
+
 const TROUBLES: Readonly<Record<string, string>> = {
   ENOENT: 'there is no such file',
   EACCES: 'this user may not read it',
@@ -11,4 +13,21 @@ const TROUBLES: Readonly<Record<string, string>> = {
 export function fileTrouble(error: unknown): string {
   const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error';
   return TROUBLES[code] ?? code;
+}
+
+/** Who besides its owner may do anything with a file, and the mode that leaves out those who need not. */
+export interface Audience {
+  readonly who: 'other users' | 'its group';
+  readonly mode: '600' | '640';
+}
+
+/**
+ * Who else may use a file, judged by what a link leads to. A group that another owner gave it to is no stranger: that
+ * is how a service reads what root owns.
+ */
+export function audienceOf(file: string): Audience | undefined {
+  const { mode, uid } = statSync(file);
+  const isOwn = uid === process.getuid?.();
+  if ((mode & 0o007) !== 0) return { who: 'other users', mode: isOwn ? '600' : '640' };
+  return isOwn && (mode & 0o070) !== 0 ? { who: 'its group', mode: '600' } : undefined;
 }

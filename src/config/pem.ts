@@ -1,8 +1,7 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
-import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Path } from './document.ts';
-import { fileTrouble } from './files.ts';
+import { audienceOf, fileTrouble } from './files.ts';
 import type { Report } from './problems.ts';
 
 /** A PEM file of the configuration, read. */
@@ -14,8 +13,6 @@ export interface PemFile {
   readonly parsed: readonly X509Certificate[];
   /** The PEM text of the private key. */
   readonly privateKey: string | undefined;
-  /** Whether users other than the owner may do anything with the file. */
-  readonly shared: boolean;
 }
 
 /** A certificate with its key, fitting each other. */
@@ -33,8 +30,6 @@ export interface PemBlocks {
   /** Absolute. */
   readonly file: string;
   readonly blocks: readonly { readonly label: string; readonly text: string }[];
-  /** Whether users other than the owner may do anything with the file. */
-  readonly shared: boolean;
 }
 
 /** @returns `undefined` when the file cannot be read, which was reported then */
@@ -42,13 +37,21 @@ export function readPemBlocks(name: string, path: Path, report: Report): PemBloc
   const file = resolve(report.source.folder, name);
   try {
     const text = report.source.read(file).toString('latin1');
-    const shared = (statSync(file).mode & 0o077) !== 0;
     const blocks = [...text.matchAll(BLOCK)].map(([block, label = '']) => ({ label, text: block }));
-    return { file, blocks, shared };
+    const audience = blocks.some(isKey) ? audienceOf(file) : undefined;
+    if (audience !== undefined) {
+      const { who, mode } = audience;
+      report.warn(path, `${who} may read the private key in ${file}; run: chmod ${mode} ${file}`);
+    }
+    return { file, blocks };
   } catch (error) {
     report.add(path, `cannot read ${file}: ${fileTrouble(error)}`);
     return undefined;
   }
+}
+
+function isKey({ label }: { label: string }): boolean {
+  return label.endsWith('PRIVATE KEY');
 }
 
 /**
@@ -58,12 +61,12 @@ export function readPemBlocks(name: string, path: Path, report: Report): PemBloc
 export function readPem(name: string, path: Path, report: Report): PemFile | undefined {
   const pem = readPemBlocks(name, path, report);
   if (pem === undefined) return undefined;
-  const { file, shared } = pem;
+  const { file } = pem;
   const certificates: string[] = [];
   const keys: string[] = [];
-  for (const { label, text } of pem.blocks) {
-    if (label === 'CERTIFICATE') certificates.push(text);
-    else if (label.endsWith('PRIVATE KEY')) keys.push(text);
+  for (const block of pem.blocks) {
+    if (block.label === 'CERTIFICATE') certificates.push(block.text);
+    else if (isKey(block)) keys.push(block.text);
   }
   const refuse = (sentence: string): undefined => {
     report.add(path, sentence);
@@ -92,7 +95,7 @@ export function readPem(name: string, path: Path, report: Report): PemFile | und
       );
     }
   }
-  return { file, certificates, parsed, privateKey: keys[0], shared };
+  return { file, certificates, parsed, privateKey: keys[0] };
 }
 
 /**

@@ -23,12 +23,17 @@ export interface Report {
   /** `at: 'key'` points at the key that `path` ends in, otherwise at its value, or at what encloses it. */
   add(path: Path, sentence: string, at?: 'key' | 'value'): void;
   addAt(offset: number, sentence: string): void;
+  /** What is legal at `path`, but unwise. */
+  warn(path: Path, sentence: string): void;
   /** Sorted by position, each once. */
   lines(): readonly string[];
+  /** `where: sentence`, each once. */
+  warnings(): readonly string[];
 }
 
 export function createReport(source: Source): Report {
   const problems: Problem[] = [];
+  const warnings = new Set<string>();
   const push = (offset: number, where: string, sentence: string): void => {
     const { line, column } = source.positionAt(offset);
     const label = where === '' ? '' : ` ${where}:`;
@@ -38,6 +43,8 @@ export function createReport(source: Source): Report {
     source,
     add: (path, sentence, at = 'value') => push(source.offsetOf(path, at), pathText(path), sentence),
     addAt: (offset, sentence) => push(offset, '', sentence),
+    warn: (path, sentence) => warnings.add(`${pathText(path)}: ${sentence}`),
+    warnings: () => [...warnings],
     lines() {
       const sorted = problems.toSorted((a, b) => a.line - b.line || a.column - b.column);
       return [...new Set(sorted.map((problem) => problem.text))];

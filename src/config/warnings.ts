@@ -22,8 +22,7 @@ export function warningsOf(
   watched: readonly Watched[],
 ): readonly string[] {
   const { limits, admin } = settings;
-  const warnings = watched.flatMap(ofFiles);
-  warnings.push(...ofProxies(settings));
+  const warnings = [...watched.flatMap(ofFiles), ...report.warnings(), ...ofProxies(settings)];
   if (limits.drainDelay >= limits.drainTimeout) {
     warnings.push(
       'limits.drain_delay: takes up the whole drain_timeout, so no request in flight could finish; make it shorter',
@@ -90,10 +89,6 @@ function ofFiles(watched: Watched): string[] {
       `${what}: no list is of ${authority}, so every client whose certificate it issued is refused; add its list`,
     );
   }
-  if (keyFile?.shared)
-    warnings.push(
-      `${what}: other users may read the private key in ${keyFile.file}; run: chmod 600 ${keyFile.file}`,
-    );
   return warnings;
 }
 

@@ -4,6 +4,7 @@ const TROUBLES: Readonly<Record<string, string>> = {
   ENOENT: 'there is no such file',
   EACCES: 'this user may not read it',
   EPERM: 'this user may not read it',
+  ERR_ACCESS_DENIED: "Node's permission flags do not allow it; start with --allow-fs-read for its folder",
   EISDIR: 'it is a folder',
   ENOTDIR: 'a part of its path is not a folder',
   ELOOP: 'its links go in a circle',

@@ -30,7 +30,7 @@ export function loadSender(name: string, configFolder: string, files: FileNotes 
 /** The names of all profiles that `loadSender` would find, sorted. */
 export function senderNames(configFolder: string): readonly string[] {
   const files = [join(configFolder, 'senders'), BUILT_IN].flatMap((folder) =>
-    existsSync(folder) ? readdirSync(folder) : [],
+    isThere(folder) ? readdirSync(folder) : [],
   );
   const names = files
     .filter((file) => /^[a-z0-9-]+\.yaml$/.test(file))
@@ -40,7 +40,16 @@ export function senderNames(configFolder: string): readonly string[] {
 
 function findProfile(name: string, configFolder: string): string | undefined {
   const own = join(configFolder, 'senders', `${name}.yaml`);
-  return [own, join(BUILT_IN, `${name}.yaml`)].find((file) => existsSync(resolve(file)));
+  return [own, join(BUILT_IN, `${name}.yaml`)].find((file) => isThere(resolve(file)));
+}
+
+/** What Node's permission flags do not show is not there; existsSync, which throws for nothing else, throws for that. */
+function isThere(file: string): boolean {
+  try {
+    return existsSync(file);
+  } catch {
+    return false;
+  }
 }
 
 function readProfile(name: string, file: string, files: FileNotes): SenderProfile {

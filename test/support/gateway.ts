@@ -24,6 +24,8 @@ export interface StartOptions {
   readonly files?: Readonly<Record<string, string>>;
   /** Start again in the folder of an earlier gateway, so that its state file is found. */
   readonly folder?: string;
+  /** What stands behind `node`, for the configuration file; default: the program of this checkout, `start`. */
+  readonly command?: (file: string) => readonly string[];
 }
 
 /** A running gateway: the real program in a process of its own. */
@@ -181,7 +183,8 @@ interface Launched {
 }
 
 function launch(folder: string, options: StartOptions): Launched {
-  const child = spawn(process.execPath, [MAIN, 'start', '--config', join(folder, 'postern.yaml')], {
+  const { command = (file) => [MAIN, 'start', '--config', file] } = options;
+  const child = spawn(process.execPath, command(join(folder, 'postern.yaml')), {
     cwd: folder,
     env: { PATH: process.env.PATH ?? '', ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -200,7 +200,8 @@ function openLogFile(settings: Settings): Log {
   try {
     return openLog(settings.log);
   } catch (error) {
-    throw new CliError(`${settings.file}: log.destination: ${(error as Error).message}`, 78);
+    const what = `log.destination: cannot write ${settings.log.destination}`;
+    throw new CliError(`${settings.file}: ${what}: ${(error as Error).message}`, 78);
   }
 }
 

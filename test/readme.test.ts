@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -56,6 +56,16 @@ test('the ten lines for Codat are a configuration that loads', () => {
   } finally {
     rmSync(folder, { recursive: true });
   }
+});
+
+test('SECURITY.md names tests that are there, and no other way to report than a private one', () => {
+  const text = readFileSync('SECURITY.md', 'utf8');
+  const named = [...new Set(text.match(/test\/[\w-]+\.test\.ts/g))];
+  expect(named.length).toBeGreaterThan(20);
+  expect(named.filter((file) => !existsSync(file))).toEqual([]);
+  expect(text).toContain('security advisories');
+  expect(text).not.toMatch(/\w@\w/);
+  expect(text).toContain('\n| area | tried | passed | command |\n');
 });
 
 test('every command in the table exists, and every command is in the table', () => {

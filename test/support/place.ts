@@ -40,7 +40,7 @@ export function placeOfUnit({ here }: Image, top: string): Place {
   for (const folder of [config, certs, secrets, data]) mkdirSync(folder, { recursive: true });
   const [start = ''] = valuesOf('ExecStart');
   const words = start
-    .replaceAll('%d', '/run/credentials/postern.service')
+    .replaceAll('%n', 'postern.service')
     .replaceAll(/(?<==| )\/(?=opt\/|etc\/|run\/|var\/)/g, `${top}/`)
     .split(' ');
   return { words: words.slice(1), config, certs, secrets, data };

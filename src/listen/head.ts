@@ -28,8 +28,11 @@ const KNOWN_METHODS = new Set<string>([...METHODS, 'CONNECT', 'TRACE']);
  */
 const FIELDS = /^(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*\r\n)*$/;
 
-/** RFC 9110 section 7.2, without user information (4.2.4); nothing a proxy and a server could read as two names. */
-const HOST = /^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?$/;
+/**
+ * RFC 9110 section 7.2, without user information (4.2.4); nothing a proxy and a server could read as two names. No label
+ * is empty but the root's: whoever cuts off every final dot would find the host of a stricter route.
+ */
+const HOST = /^([A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?$/;
 
 /**
  * RFC 9110 section 7.6.1: any other option would name a field to be removed, and nobody but the gateway says what is

@@ -20,6 +20,8 @@ beforeAll(async () => {
   const signature = { scheme: 'standard-webhooks', secrets: [secret] };
   gateway = await startGateway({
     upstreams: { app: upstream.url },
+    // Longer than any test waits.
+    limits: { body_timeout: '60s' },
     routes: [
       { name: 'plain', path: '/plain', addresses: 'any', upstream: 'app' },
       { name: 'signed', path: '/signed', addresses: 'any', upstream: 'app', signature },
@@ -83,4 +85,34 @@ test('a close in the middle of a body is the end of it, and nothing is delivered
   const record = await gateway.record((one) => one.reason === 'body.incomplete', since);
   expect(record.status).toBeUndefined();
   expect(upstream.heads()).toBe(before);
+});
+
+const HALF = 'Content-Length: 10\r\n\r\nhalf';
+
+// Nothing more comes of the body: waiting for it would hold its memory for the whole of limits.body_timeout.
+test.each([
+  ['a body', `POST /plain HTTP/1.1\r\nHost: localhost\r\n${HALF}`, undefined],
+  [
+    'a chunked body',
+    'POST /plain HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nh',
+    undefined,
+  ],
+  ['a body that nobody wants', `POST /other HTTP/1.1\r\nHost: localhost\r\n${HALF}`, 404],
+])('%s that is cut short behind a request sent ahead is given up at once', async (_what, second, status) => {
+  const body = newBody();
+  const held = holdAnswers(upstream);
+  const since = gateway.lines.length;
+  const connection = await connect(gateway, STAYS);
+  connection.socket.end(Buffer.concat([requestBytes({ path: '/plain', body }), Buffer.from(second)]));
+  expect(await connection.interim()).toBe(100);
+  await held.arrived;
+  const heads = upstream.heads();
+  held.release();
+  upstream.answer();
+  expect((await connection.answer()).status).toBe(200);
+  if (status !== undefined) expect((await connection.answer()).status).toBe(status);
+  expect(await connection.closed()).toBe('');
+  const reason = status === undefined ? 'body.incomplete' : 'route.not_found';
+  expect((await gateway.record((one) => one.reason === reason, since)).status).toBe(status);
+  expect(upstream.heads()).toBe(heads);
 });

@@ -29,6 +29,7 @@ type Phase = 'head' | 'request' | 'written' | 'dropping' | 'closing';
 export class Connection implements Line {
   readonly inbox = new Inbox();
   readonly alarm = new Alarm();
+  hasEnded = false;
   readonly #socket: TLSSocket;
   readonly options: ConnectionOptions;
   #phase: Phase = 'head';
@@ -38,7 +39,6 @@ export class Connection implements Line {
   #lingered = 0;
   #leaving = false;
   #isUsed = false;
-  #ended = false;
 
   constructor(socket: TLSSocket, options: ConnectionOptions) {
     this.#socket = socket;
@@ -119,7 +119,7 @@ export class Connection implements Line {
     }
     const parsed = this.inbox.takeHead();
     if (parsed === undefined) {
-      if (this.#ended) this.#close();
+      if (this.hasEnded) this.#close();
     } else if ('reason' in parsed) this.#refuse(parsed);
     else this.#begin(parsed, startedMs);
   }
@@ -195,6 +195,7 @@ export class Connection implements Line {
     const exchange = this.#exchange;
     if (exchange?.drop() !== true) this.#close();
     else if (exchange.bodyDone) this.#next();
+    else if (this.hasEnded) this.#close();
   }
 
   #next(): void {
@@ -228,12 +229,12 @@ export class Connection implements Line {
 
   /** No request comes after the one under way. */
   get #isLast(): boolean {
-    return this.#leaving || (this.#ended && this.inbox.size === 0);
+    return this.#leaving || (this.hasEnded && this.inbox.size === 0);
   }
 
   /** The sender has said all it will say: it may have closed its side only, and read on, or be gone altogether. */
   #end(): void {
-    this.#ended = true;
+    this.hasEnded = true;
     const isNextRead = this.#startedMs !== undefined || this.inbox.size === 0;
     if (this.#phase === 'request') {
       if (!this.#exchange?.bodyDone) this.#exchange?.gone();

@@ -79,6 +79,8 @@ export class Exchange implements Sender {
       },
     };
     this.read();
+    // Of a body behind requests sent ahead: what has arrived is all there is, and waiting would only hold its memory.
+    if (this.isReading && this.#line.hasEnded) this.gone();
     if (early !== undefined) return early;
     const { promise, resolve } = Promise.withResolvers<Buffer | Refusal>();
     this.#reading.resolve = resolve;

@@ -24,6 +24,8 @@ export interface Line {
   readonly options: ConnectionOptions;
   readonly inbox: Inbox;
   readonly alarm: Alarm;
+  /** The sender has said all it will say. */
+  readonly hasEnded: boolean;
   /** Tells the client to go on (RFC 9110 section 10.1.1). */
   sendContinue(): void;
   /** Reading goes on: more bytes are wanted. */

@@ -13,7 +13,46 @@ const HOP_BY_HOP = new Set([
   'trailer',
   'transfer-encoding',
   'upgrade',
+  // RFC 7540 section 3.2.1: part of an upgrade that is never granted.
+  'http2-settings',
 ]);
+
+/**
+ * Frameworks take these for the method, path or host that a proxy before them has read: what was judged here would be
+ * something else than what is done there.
+ */
+const OVERRIDES = [
+  'x-http-method-override',
+  'x-http-method',
+  'x-method-override',
+  'x-original-method',
+  'x-original-url',
+  'x-original-uri',
+  'x-original-host',
+  'x-rewrite-url',
+  'x-envoy-original-path',
+  'x-host',
+  'x-http-host-override',
+];
+
+/** By which other proxies vouch for a sender's address or user; a service that once stood behind one may believe them. */
+const VOUCHERS = [
+  'x-real-ip',
+  'true-client-ip',
+  'cf-connecting-ip',
+  'cf-connecting-ipv6',
+  'fastly-client-ip',
+  'x-cluster-client-ip',
+  'x-azure-clientip',
+  'x-envoy-external-address',
+  'x-originating-ip',
+  'x-remote-ip',
+  'x-remote-addr',
+  'remote-user',
+  'x-remote-user',
+  'x-authenticated-user',
+  'x-arr-clientcert',
+];
 
 /** Never from a sender: hop-by-hop, rewritten by the upstream client, or vouched for by the gateway alone. */
 const REMOVED = new Set([
@@ -22,14 +61,25 @@ const REMOVED = new Set([
   'content-length',
   'expect',
   'forwarded',
-  'x-real-ip',
   'x-request-id',
   'traceparent',
   'tracestate',
+  ...OVERRIDES,
+  ...VOUCHERS,
 ]);
 
-/** Everything below these names is the gateway's word or nobody's. */
-const REMOVED_PREFIXES = ['x-forwarded-', 'client-cert', 'x-client-', 'x-postern-'];
+/** Everything below these names is the gateway's word or nobody's: certificates and users as other proxies hand them on. */
+const REMOVED_PREFIXES = [
+  'x-forwarded-',
+  'client-cert',
+  'x-client-',
+  'x-postern-',
+  'ssl-client-',
+  'x-ssl-',
+  'x-amzn-mtls-',
+  'x-auth-request-',
+  'x-webauth-',
+];
 
 /** Builds the fields an upstream gets; compiled once per route. */
 export function upstreamFields(route: RouteSettings): (head: Head) => string[] {

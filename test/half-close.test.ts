@@ -116,3 +116,28 @@ test.each([
   expect((await gateway.record((one) => one.reason === reason, since)).status).toBe(status);
   expect(upstream.heads()).toBe(heads);
 });
+
+const refused = (fields = '', body = ''): string =>
+  `POST /other HTTP/1.1\r\nHost: localhost\r\n${fields}\r\n${body}`;
+
+// The last refusal is written in the turn in which the end of the connection is heard, and may still be under way.
+test.each([
+  ['one', [refused()]],
+  ['one with a body', [refused('Content-Length: 4\r\n', 'body')]],
+  ['two', [refused(), refused()]],
+  ['two with bodies', [refused('Content-Length: 4\r\n', 'body'), refused('Content-Length: 4\r\n', 'body')]],
+  ['two, the last cut short', [refused(), refused('Content-Length: 5\r\n', 'body')]],
+  ['two with chunks', Array(2).fill(refused('Transfer-Encoding: chunked\r\n', '4\r\nbody\r\n0\r\n\r\n'))],
+])('all refusals reach a sender that closes its side with its last byte: %s', async (_what, requests) => {
+  const bytes = requests.join('');
+  const start = requests.length === 1 ? 0 : bytes.indexOf('POST', 1);
+  for (const second of [start + 1, start + 20, bytes.length - 1]) {
+    const connection = await connect(gateway, STAYS);
+    connection.socket.setNoDelay(true);
+    for (const piece of [bytes.slice(0, 10), bytes.slice(10, second)])
+      await new Promise((resolve) => connection.socket.write(piece, resolve));
+    connection.socket.end(bytes.slice(Math.max(10, second)));
+    for (const _ of requests) expect((await connection.answer()).status).toBe(404);
+    expect(await connection.closed()).toBe('');
+  }
+});

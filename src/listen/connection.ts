@@ -159,9 +159,12 @@ export class Connection implements Line {
   #answer(exchange: Exchange, reply: Reply | undefined): void {
     exchange.onGone = undefined;
     this.alarm.clear();
-    if (reply === undefined || this.#socket.destroyed) {
+    if (this.#socket.destroyed) {
       exchange.discard(reply);
-      this.destroy();
+      return;
+    }
+    if (reply === undefined) {
+      this.#close();
       return;
     }
     const keep = exchange.bodyDone || exchange.mayDrop;
@@ -240,7 +243,8 @@ export class Connection implements Line {
       if (!this.#exchange?.bodyDone) this.#exchange?.gone();
       else if (!this.#writer.isFlowing) this.#probe(FIRST_PROBE_MS);
     } else if (this.#phase === 'dropping' || (this.#phase === 'head' && isNextRead)) {
-      this.destroy();
+      // Not destroyed: the last answer may still be on its way.
+      this.#close();
     } else if (this.#phase === 'closing') {
       this.#socket.end();
     }

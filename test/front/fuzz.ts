@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { type Comparison, compare } from './compare.ts';
 import { type CorpusCase, FOUND } from './corpus.ts';
 import { streams } from './generate.ts';
+import { shrink } from './shrink.ts';
 
 /** What a run has done so far. */
 export interface Tally {
@@ -50,7 +51,7 @@ export async function fuzz(options: FuzzOptions): Promise<Finding | undefined> {
       tally.cases += 1;
       if (accepted > 0) tally.accepted += 1;
       if (difference === undefined) continue;
-      const shrunk = shrink(bytes, (fewer) => comparing(fewer).difference !== undefined);
+      const shrunk = await shrink(bytes, (fewer) => comparing(fewer).difference !== undefined);
       return {
         seed: batchSeed,
         found: bytes,
@@ -62,20 +63,4 @@ export async function fuzz(options: FuzzOptions): Promise<Finding | undefined> {
     await new Promise(setImmediate);
   }
   return undefined;
-}
-
-/** Leaves out whatever can be left out while `fails` holds: halves first, single bytes last. */
-export function shrink(bytes: Buffer, fails: (bytes: Buffer) => boolean): Buffer {
-  let smallest = bytes;
-  for (let size = Math.ceil(bytes.length / 2); size >= 1; ) {
-    const before = smallest.length;
-    for (let at = 0; at < smallest.length; ) {
-      const fewer = Buffer.concat([smallest.subarray(0, at), smallest.subarray(at + size)]);
-      if (fails(fewer)) smallest = fewer;
-      else at += size;
-    }
-    if (size > 1) size = Math.ceil(size / 2);
-    else if (smallest.length === before) break;
-  }
-  return smallest;
 }

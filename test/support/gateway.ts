@@ -4,9 +4,9 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll } from 'vitest';
 import { stringify } from 'yaml';
 import { defaults } from './ca.ts';
+import { afterAll, isTestRun } from './ending.ts';
 import { type LogLine, type RequestLine, requestLine } from './log-line.ts';
 import { secretsIn } from './secrets.ts';
 import { closeAllSenders } from './sender.ts';
@@ -188,6 +188,8 @@ function launch(folder: string, options: StartOptions): Launched {
     cwd: folder,
     env: { PATH: process.env.PATH ?? '', ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],
+    // A program of its own hears Ctrl-C itself, and ends its gateways when it is done with them.
+    detached: !isTestRun,
   });
   const lines: LogLine[] = [];
   const watchers = new Set<() => void>();

@@ -3,7 +3,7 @@ import http from 'node:http';
 import https from 'node:https';
 import type { AddressInfo } from 'node:net';
 import net from 'node:net';
-import { afterAll } from 'vitest';
+import { afterAll } from './ending.ts';
 import { waitFor } from './wait.ts';
 
 /** One request as the internal service saw it. */

@@ -1,9 +1,9 @@
-import { beforeAll, expect, test } from 'vitest';
+import { beforeAll, test } from 'vitest';
 import { type Authority, defaults, type Identity, type IssueOptions } from './support/ca.ts';
 import { expectDelivered, expectRefused } from './support/expect.ts';
 import { baseTls, type Gateway, startGateway } from './support/gateway.ts';
 import { post } from './support/sender.ts';
-import { headerOf, startUpstream, type Upstream } from './support/upstream.ts';
+import { startUpstream, type Upstream } from './support/upstream.ts';
 
 let upstream: Upstream;
 let gateway: Gateway;
@@ -12,8 +12,7 @@ let owner: Identity;
 let renewed: Identity;
 
 const issue = (options: IssueOptions): Promise<Identity> => authority.issue(options);
-const enter = (path: string, identity: Identity | 'none', headers: [string, string][] = []) =>
-  post(gateway, { path, identity, headers });
+const enter = (path: string, identity: Identity | 'none') => post(gateway, { path, identity });
 
 beforeAll(async () => {
   ({ authority } = await defaults());
@@ -40,8 +39,6 @@ beforeAll(async () => {
       rule('leaf', { fingerprints: [owner.fingerprint] }),
       rule('key', { public_keys: [owner.publicKey] }),
       rule('both', { names: ['CN:owner'], fingerprints: [renewed.fingerprint] }),
-      { name: 'told', path: '/told', addresses: 'any', upstream: 'app', client_certificate_header: true },
-      { ...rule('untold', 'none'), unsafe_open: true, client_certificate_header: true },
     ],
   });
 });
@@ -115,22 +112,4 @@ test('a rule without a certificate in the handshake is certificate.missing', asy
 
 test('one name of a list suffices', async () => {
   await expectDelivered(gateway, await enter('/either', owner));
-});
-
-test('client_certificate_header tells the upstream the leaf and the chain by RFC 9440, whatever the sender claims', async () => {
-  const identity = await (await authority.intermediate('Test Intermediate')).issue({ commonName: 'below' });
-  const lies: [string, string][] = [
-    ['Client-Cert', ':bGll:'],
-    ['client-cert-chain', ':bGll:'],
-  ];
-  const record = await expectDelivered(gateway, await enter('/told', identity, lies));
-  const seen = await upstream.request((one) => headerOf(one, 'x-request-id') === record.id);
-  expect(headerOf(seen, 'client-cert')).toBe(`:${identity.leaf.raw.toString('base64')}:`);
-  expect(headerOf(seen, 'client-cert-chain')).toMatch(/^:[A-Za-z0-9+/]+=*:$/);
-  const direct = await expectDelivered(gateway, await enter('/untold', 'none', lies));
-  const bare = await upstream.request((one) => headerOf(one, 'x-request-id') === direct.id);
-  expect([headerOf(bare, 'client-cert'), headerOf(bare, 'client-cert-chain')]).toEqual([
-    undefined,
-    undefined,
-  ]);
 });

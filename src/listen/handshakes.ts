@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import { createSecureContext, createServer, type Server, type TLSSocket, type TlsOptions } from 'node:tls';
 import type { RevocationList, TlsHost, TlsSettings } from '../settings.ts';
 import type { Peer, Refusal } from '../types.ts';
+import { type FindIssuers, issuerFinder } from './chain.ts';
 import { certificateRefusal, identify, KnownCertificates } from './identify.ts';
 import { type CheckRevocation, revocationCheck } from './revocation.ts';
 import { type Trust, trustFinder } from './trust.ts';
@@ -42,8 +43,9 @@ export function openHandshakes(options: HandshakeOptions): Handshakes {
   const { tls, keepsDer, done, refused, failed } = options;
   const find = trustFinder(tls);
   const known = new KnownCertificates();
-  const checks = new Map<TlsHost, CheckRevocation | undefined>();
-  for (const host of [tls, ...tls.hosts]) checks.set(host, ownCheckOf(host, tls));
+  const judges = new Map<TlsHost, Judge>();
+  for (const host of [tls, ...tls.hosts])
+    judges.set(host, { issuersOf: issuerFinder(host.clientCa), revocation: ownCheckOf(host, tls) });
   const addresses = new WeakMap<Socket, string>();
   const server = serverFor(options, find);
 
@@ -51,8 +53,8 @@ export function openHandshakes(options: HandshakeOptions): Handshakes {
     const address = addressOf(socket, addresses);
     try {
       const trust = trustOf(socket, find);
-      const revocation = checks.get(trust.settings);
-      const peer = identify(socket, { address, host: trust.host, keepsDer, known, revocation });
+      const judge = judges.get(trust.settings) as Judge;
+      const peer = identify(socket, { address, host: trust.host, keepsDer, known, ...judge });
       if (peer.certificate !== undefined || trust.settings.clientCertificate === 'optional') {
         done(socket, peer, trust);
         return;
@@ -82,6 +84,12 @@ export function openHandshakes(options: HandshakeOptions): Handshakes {
       server.emit('connection', socket);
     },
   };
+}
+
+/** What a client's chain is found and judged by, at one host. */
+interface Judge {
+  readonly issuersOf: FindIssuers;
+  readonly revocation: CheckRevocation | undefined;
 }
 
 const MISSING: Refusal = Object.freeze({ reason: 'certificate.missing' });

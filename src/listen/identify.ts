@@ -1,10 +1,9 @@
 import { hash, type X509Certificate } from 'node:crypto';
-import type { DetailedPeerCertificate, TLSSocket } from 'node:tls';
+import type { PeerCertificate, TLSSocket } from 'node:tls';
 import { parseAddress } from '../addresses.ts';
 import type { Certificate, Peer, Refusal } from '../types.ts';
+import { type FindIssuers, firstEndMs } from './chain.ts';
 import type { CheckRevocation } from './revocation.ts';
-
-const LONGEST_CHAIN = 10;
 
 export interface IdentifyOptions {
   readonly address: string;
@@ -13,6 +12,7 @@ export interface IdentifyOptions {
   /** Whether the certificates themselves are kept, for routes that hand them on. */
   readonly keepsDer: boolean;
   readonly known: KnownCertificates;
+  readonly issuersOf: FindIssuers;
   /** What a full handshake is judged by beyond OpenSSL. */
   readonly revocation: CheckRevocation | undefined;
 }
@@ -56,7 +56,7 @@ const MOST_KNOWN = 10_000;
 
 function certificateOf(
   socket: TLSSocket,
-  { keepsDer, known, revocation }: IdentifyOptions,
+  { keepsDer, known, issuersOf, revocation }: IdentifyOptions,
 ): Certificate | Refusal {
   const leaf = socket.getPeerX509Certificate();
   if (leaf === undefined) return { reason: 'certificate.missing' };
@@ -67,11 +67,10 @@ function certificateOf(
     known.remember(leaf, certificate);
     return certificate;
   }
-  const detailed = socket.getPeerCertificate(true);
-  const issuers = issuersOf(detailed);
+  const issuers = issuersOf(leaf) ?? [];
   const refusal = revocation?.([leaf.raw, ...issuers.map(({ raw }) => raw)]);
   if (refusal !== undefined) return refusal;
-  const certificate = certificateFacts(leaf, detailed, issuers, keepsDer);
+  const certificate = certificateFacts(leaf, socket.getPeerCertificate(), issuers, keepsDer);
   known.remember(leaf, certificate);
   return certificate;
 }
@@ -91,19 +90,18 @@ export function certificateRefusal(error: unknown): Refusal {
 
 function certificateFacts(
   leaf: X509Certificate,
-  detailed: DetailedPeerCertificate,
-  issuers: readonly DetailedPeerCertificate[],
+  { subject }: PeerCertificate,
+  issuers: readonly X509Certificate[],
   keepsDer: boolean,
 ): Certificate {
-  const between = issuers.filter((issuer) => !isSelfIssued(issuer));
-  const validTo = [leaf.validTo, ...issuers.map((issuer) => issuer.valid_to)];
   return {
     subject: subjectOf(leaf),
-    names: namesOf(leaf, detailed),
+    names: namesOf(leaf, subject),
     fingerprint: `sha256:${hash('sha256', leaf.raw)}`,
     publicKey: `sha256:${hash('sha256', leaf.publicKey.export({ type: 'spki', format: 'der' }))}`,
-    notAfterMs: Math.min(...validTo.map((date) => Date.parse(date))),
-    der: keepsDer ? { leaf: leaf.raw, issuers: between.map((issuer) => issuer.raw) } : undefined,
+    notAfterMs: firstEndMs([leaf, ...issuers]),
+    // The root stands last, and the upstream knows it or does not believe it (RFC 9440 section 2.3).
+    der: keepsDer ? { leaf: leaf.raw, issuers: issuers.slice(0, -1).map(({ raw }) => raw) } : undefined,
   };
 }
 
@@ -112,28 +110,11 @@ function subjectOf({ subject }: { subject: string | undefined }): string {
   return subject?.replaceAll('\n', ',') ?? '';
 }
 
-/** The leaf's issuer first; a root is its own issuer, which is where the walk ends. */
-function issuersOf(leaf: DetailedPeerCertificate): DetailedPeerCertificate[] {
-  const issuers: DetailedPeerCertificate[] = [];
-  let current = leaf;
-  while (issuers.length < LONGEST_CHAIN) {
-    const issuer = current.issuerCertificate;
-    if (issuer === undefined || issuer === current || issuer.raw.equals(current.raw)) break;
-    issuers.push(issuer);
-    current = issuer;
-  }
-  return issuers;
-}
-
-function isSelfIssued({ issuerCertificate, raw }: DetailedPeerCertificate): boolean {
-  return issuerCertificate?.raw.equals(raw) ?? false;
-}
-
 /** Node quotes a name that holds a separator, so that one name cannot pose as two. */
 const ALTERNATIVE_NAME =
   /(DNS|URI|email):("(?:[^"\\]|\\.)*"|[^,]*)(?:, |$)|[^,"]*(?:"(?:[^"\\]|\\.)*")?[^,]*(?:, |$)/gy;
 
-function namesOf(leaf: X509Certificate, { subject }: DetailedPeerCertificate): string[] {
+function namesOf(leaf: X509Certificate, subject: unknown): string[] {
   const names: string[] = [];
   for (const [match, type, value] of (leaf.subjectAltName ?? '').matchAll(ALTERNATIVE_NAME)) {
     if (match === '') break;

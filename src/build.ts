@@ -1,4 +1,5 @@
 import { addressSet } from './addresses.ts';
+import { attester } from './attest.ts';
 import { checksFor } from './check/index.ts';
 import { RateTables } from './check/rate-tables.ts';
 import { answerDeadlineMs, defaultTimeoutMs } from './deadline.ts';
@@ -117,17 +118,19 @@ export function buildGateway(
 const NOT_FOUND: Refusal = Object.freeze({ reason: 'route.not_found' });
 
 function compile(route: RouteSettings, upstream: Upstream, rates: RateTables): Route {
+  const checks = checksFor(route, rates);
   return {
     name: route.name,
     sender: route.sender?.name,
     methods: new Set<string>(route.methods ?? METHODS),
-    checks: checksFor(route, rates),
+    checks,
     bodyLimit: route.bodyLimit,
     eventType: eventTypeReader(route.sender),
     clientOf: clientReader(route.sender?.clientHeader),
     upstream,
     upstreamTarget: targetMapper(route),
     upstreamFields: upstreamFields(route),
+    attest: route.attest && attester(route.attest, route, checks),
     deadlineMs: answerDeadlineMs(route.sender),
     timeoutMs: upstream.settings.timeoutMs ?? defaultTimeoutMs(route.sender),
     rememberMs: route.rememberMs,

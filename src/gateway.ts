@@ -1,12 +1,13 @@
 import { randomUUID } from 'node:crypto';
+import type { attester } from './attest.ts';
 import type { Checks } from './check/index.ts';
-import { type Claim, type Claimed, claimEvent, isSuccess } from './claim.ts';
+import { type Claim, claimEvent } from './claim.ts';
 import { type Exchange, forward, type Outgoing } from './deliver/forward.ts';
 import type { Connections, Upstream } from './deliver/upstream.ts';
-import { factsOf, type Reason } from './reasons.ts';
+import { answerCopy, pass, refuse } from './outcome.ts';
 import { type Entry, newEntry } from './record/entry.ts';
 import { recordedAtItsEnd } from './record/stream.ts';
-import { acknowledge, type Responder, responderFor } from './respond.ts';
+import { type Responder, responderFor } from './respond.ts';
 import { Slots } from './slots.ts';
 import type { Handler, Head, Message, Refusal, Reply, Sender, Settlement, Store } from './types.ts';
 
@@ -23,6 +24,8 @@ export interface Route {
   readonly upstream: Upstream;
   readonly upstreamTarget: (head: Head) => string;
   readonly upstreamFields: (head: Head) => string[];
+  /** The field by which the gateway vouches for a message; `undefined`: the upstream does not ask for it. */
+  readonly attest: ReturnType<typeof attester> | undefined;
   /** From the head's first byte to the answer; infinite without a sender. */
   readonly deadlineMs: number;
   readonly timeoutMs: number;
@@ -119,7 +122,7 @@ export function createGateway(parts: Parts): Gateway {
     const claimed = claiming instanceof Promise ? await claiming : claiming;
     if ('claim' in claimed) return deliver(route, message, sender, entry, claimed.claim);
     sender.releaseBody();
-    return answerCopy(route, message, entry, claimed);
+    return answerCopy(route.responder, message, entry, claimed);
   }
 
   async function deliver(
@@ -129,6 +132,16 @@ export function createGateway(parts: Parts): Gateway {
     entry: Entry,
     claim: Claim | undefined,
   ): Promise<Reply | undefined> {
+    const path = route.upstreamTarget(message);
+    const headers = route.upstreamFields(message);
+    if (route.attest !== undefined) {
+      headers.push(...(await route.attest(message, path, entry.messageId).catch(freeing(claim))));
+      // Signing lets others take their turn: meanwhile the sender may have left.
+      if (sender.isGone && claim === undefined) {
+        sender.releaseBody();
+        return refuse(route.responder, entry, GONE);
+      }
+    }
     const connections = route.upstream.next();
     const startedMs = performance.now();
     let kept: Promise<void> | undefined;
@@ -137,8 +150,8 @@ export function createGateway(parts: Parts): Gateway {
     let place: number | undefined;
     const outgoing: Outgoing = {
       method: message.method,
-      path: route.upstreamTarget(message),
-      headers: route.upstreamFields(message),
+      path,
+      headers,
       body: message.body,
       timeoutMs: timeLeft(route, message),
       lateMs: claim === undefined ? 0 : route.upstream.settings.lateMs,
@@ -163,16 +176,14 @@ export function createGateway(parts: Parts): Gateway {
     await kept;
     if ('reason' in outcome) return refuse(route.responder, entry, outcome);
     entry.upstreamStatus = outcome.status;
-    return pass(route, message, entry, outcome);
+    return pass(route.responder, message, entry, outcome);
   }
 
-  /** An event that could not even be sent is free for its next copy. */
   function begin(connections: Connections, outgoing: Outgoing, claim: Claim | undefined): Exchange {
     try {
       return forward(connections, outgoing);
     } catch (error) {
-      claim?.settle({ reason: 'gateway.error' });
-      throw error;
+      return freeing(claim)(error);
     }
   }
 
@@ -203,45 +214,13 @@ export function createGateway(parts: Parts): Gateway {
 const LEFT = 'the sender left before the answer';
 const GONE: Refusal = Object.freeze({ reason: 'body.incomplete', detail: LEFT });
 
-function refuse(responder: Responder, entry: Entry, refusal: Refusal): Reply | undefined {
-  const reply = responder.refuse(refusal, entry.id);
-  entry.outcome = isFault(refusal.reason) ? 'failed' : 'refused';
-  entry.reason = refusal.reason;
-  entry.detail = refusal.detail;
-  return reply.status === 0 ? undefined : reply;
+/** An event that could not even be sent is free for its next copy. */
+function freeing(claim: Claim | undefined): (error: unknown) => never {
+  return (error) => {
+    claim?.settle({ reason: 'gateway.error' });
+    throw error;
+  };
 }
-
-/** A refusal is our "no" to a sender; a fault is what went wrong on our side or behind us, or broke off unanswered. */
-function isFault(reason: Reason): boolean {
-  const { side, status } = factsOf(reason);
-  return side !== 'sender' || status === 0;
-}
-
-function pass(route: Route, head: Head, entry: Entry, answer: Parameters<Responder['pass']>[0]): Reply {
-  const { reply, reason } = route.responder.pass(answer, head.method, head.id);
-  entry.outcome = reason === undefined ? 'delivered' : 'failed';
-  entry.reason = reason;
-  return reply;
-}
-
-/** Only the first copy of a signed event is delivered; the others get what became of it. */
-function answerCopy(
-  route: Route,
-  head: Head,
-  entry: Entry,
-  claimed: Exclude<Claimed, { claim: Claim }>,
-): Reply | undefined {
-  if ('reason' in claimed) return refuse(route.responder, entry, claimed);
-  const settlement = 'copyOf' in claimed ? claimed.copyOf : DELIVERED;
-  if (settlement.reason !== undefined) return refuse(route.responder, entry, settlement);
-  if (isSuccess(settlement)) {
-    entry.outcome = 'duplicate';
-    return acknowledge(settlement.status, head.id);
-  }
-  return pass(route, head, entry, { status: settlement.status, headers: [], body: undefined });
-}
-
-const DELIVERED: Settlement = Object.freeze({ status: 200 });
 
 function timeLeft(route: Route, head: Head): number {
   return Math.min(route.timeoutMs, head.startedMs + route.deadlineMs - performance.now());

@@ -148,6 +148,14 @@ export interface SignatureKey {
   readonly key: KeyObject;
 }
 
+/** How the gateway vouches to an upstream for what it lets through. */
+export interface AttestSettings {
+  readonly algorithm: 'EdDSA' | 'HS256';
+  /** An Ed25519 private key, or the secret that the upstream shares. */
+  readonly key: KeyObject;
+  readonly keyId: string | undefined;
+}
+
 /** `any` opens; otherwise addresses and CIDRs in their canonical spelling. */
 export type AddressList = 'any' | readonly string[];
 
@@ -188,6 +196,7 @@ export interface RouteSettings {
   readonly rememberMs: number;
   readonly passCredentials: boolean;
   readonly clientCertificateHeader: boolean;
+  readonly attest: AttestSettings | undefined;
   readonly webhookDelivery: 'strip' | 'pass';
 }
 

@@ -26,8 +26,15 @@ const SECRETS = {
   BEARER: 'bearer-of-the-golden-tests',
   PASSWORD: 'password-of-the-golden-tests',
 };
+const pem = (name: string): string => readFileSync(join(certs, name), 'utf8');
 const env = {
   ...SECRETS,
+  ATTEST_KEY: pem('attest.key'),
+  ATTEST_PUBLIC: pem('attest.pub'),
+  ATTEST_ENCRYPTED: pem('attest-encrypted.key'),
+  EC_KEY: pem('server.key'),
+  RSA_KEY: pem('weak.key'),
+  CERTIFICATE: pem('server.pem'),
   // What a substitution brings in is not read again.
   NESTED: `\${BEARER}`,
   EXAMPLE_SECRET: [...EXAMPLE_SECRETS][0],
@@ -107,7 +114,7 @@ describe('a bad configuration is refused with every mistake in it', () => {
     for (const line of text.trimEnd().split('\n'))
       expect(line).toMatch(/^[\w/.-]+\.yaml:\d+:\d+ \S.*[^.\s]$/);
     for (const secret of Object.values(SECRETS)) expect(text).not.toContain(secret);
-    expect(text).not.toMatch(/hunter2|secret-sender-name|MfKQ9r8/);
+    expect(text).not.toMatch(/hunter2|secret-sender-name|MfKQ9r8|BEGIN [A-Z ]*KEY/);
     expectGolden(join(GOLDEN, 'bad', name.replace('.yaml', '.txt')), text);
   });
 });

@@ -18,6 +18,7 @@ interface Shown {
   signature: string;
   rate: string;
   upstream: string;
+  attest: string;
 }
 
 /** `postern routes`: what is configured, as a table or JSON. */
@@ -51,6 +52,7 @@ function shown(route: RouteSettings): Shown {
         : `${route.signature.scheme}, ${route.signature.keys.length} secret(s)`,
     rate: route.rateLimits.map(rateText).join(', ') || '-',
     upstream: `${route.upstream.name}${route.upstreamPath ?? ''} (${route.upstream.targets.map(({ name }) => name).join(', ')})`,
+    attest: route.attest?.algorithm ?? '-',
   };
 }
 

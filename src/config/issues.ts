@@ -141,6 +141,7 @@ function describe(
 
 /** Where a mapping or list belongs, and somebody may have written the bare secret instead. */
 const SECRET_PLACES: ReadonlySet<string> = new Set([
+  'attest',
   'authorization',
   'basic',
   'header',

@@ -1,6 +1,7 @@
 import type { z } from 'zod';
 import { type Credential, METHODS, type RateKey } from '../settings.ts';
 import { addressEntry } from './addresses.ts';
+import { attestSchema } from './attest.ts';
 import { certificateRule } from './certificate-rule.ts';
 import { either, list, section } from './issues.ts';
 import { fields, NAME, readCredentialField, readHostName, readSenderField } from './names.ts';
@@ -196,6 +197,11 @@ export const routeSchema = section(
       .prefault(false)
       .describe(
         'Whether the upstream gets the client certificate in Client-Cert and Client-Cert-Chain (RFC 9440).',
+      ),
+    attest: attestSchema
+      .optional()
+      .describe(
+        'Signs to the upstream what was checked, in X-Postern-Attestation, a JWS that is valid for 60 s.',
       ),
     webhook_delivery: word(['strip', 'pass'])
       .prefault('strip')

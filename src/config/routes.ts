@@ -99,6 +99,7 @@ function assemble(
     rememberMs: input.remember,
     passCredentials: input.pass_credentials,
     clientCertificateHeader: input.client_certificate_header,
+    attest: input.attest && { ...input.attest.key, keyId: input.attest.key_id },
     webhookDelivery: input.webhook_delivery,
   });
 }

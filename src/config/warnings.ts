@@ -1,6 +1,6 @@
 import { addressSet, parseAddress, parseRange } from '../addresses.ts';
 import { answerDeadlineMs } from '../deadline.ts';
-import type { Credential, RouteSettings, Settings } from '../settings.ts';
+import type { AttestSettings, Credential, RouteSettings, Settings } from '../settings.ts';
 import type { AddressValue } from '../types.ts';
 import { uncoveredAuthorities } from './crl.ts';
 import { EXAMPLE_SECRETS } from './example-secrets.ts';
@@ -162,7 +162,20 @@ function ofRoute(route: RouteSettings, unsafeOpen: boolean): string[] {
     if (version === 'v1' && EXAMPLE_SECRETS.has(`whsec_${key.export().toString('base64')}`))
       warnings.push(known(`signature.secrets[${index}]`));
   }
-  return warnings;
+  return route.attest === undefined ? warnings : [...warnings, ...ofAttestKey(route.attest)];
+}
+
+/** 32 random bytes, as RFC 7518 section 3.2 asks, have 43 characters in base64: a shorter text holds less. */
+const FULL_SECRET = 43;
+
+function ofAttestKey({ algorithm, key }: AttestSettings): string[] {
+  if (algorithm === 'EdDSA') return [];
+  const secret = key.export().toString();
+  if (EXAMPLE_SECRETS.has(secret)) return [known('attest.key')];
+  if (secret.length >= FULL_SECRET) return [];
+  return [
+    `attest.key: ${secret.length} characters of text hold less than the 32 random bytes of HS256; make one with: openssl rand -base64 48`,
+  ];
 }
 
 function ofCredential(credential: Credential, index: number): string[] {

@@ -1,4 +1,10 @@
-import { createHash, createPrivateKey, type KeyObject, type webcrypto } from 'node:crypto';
+import {
+  createHash,
+  createPrivateKey,
+  generateKeyPairSync,
+  type KeyObject,
+  type webcrypto,
+} from 'node:crypto';
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -69,6 +75,18 @@ export async function makeCertificateFolder(): Promise<string> {
   put(
     'encrypted-traditional.key',
     key.export({ type: 'sec1', format: 'pem', cipher: 'aes-256-cbc', passphrase: 'passphrase' }),
+  );
+  const attest = generateKeyPairSync('ed25519');
+  put('attest.key', pemOf(attest.privateKey));
+  put('attest.pub', attest.publicKey.export({ type: 'spki', format: 'pem' }));
+  put(
+    'attest-encrypted.key',
+    attest.privateKey.export({
+      type: 'pkcs8',
+      format: 'pem',
+      cipher: 'aes-256-cbc',
+      passphrase: 'passphrase',
+    }),
   );
   put('garbled.pem', '-----BEGIN CERTIFICATE-----\nMIIBgarbled\n-----END CERTIFICATE-----\n');
   put('garbled.key', '-----BEGIN PRIVATE KEY-----\nMIIBgarbled\n-----END PRIVATE KEY-----\n');

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 
-const SECRET_KEYS = new Set(['secrets', 'bearer', 'password', 'value', 'token']);
+const SECRET_KEYS = new Set(['secrets', 'bearer', 'password', 'value', 'token', 'key']);
 
 /** Every secret of a configuration and its environment, in the spellings in which it could reach a log. */
 export function secretsIn(config: unknown, env: Readonly<Record<string, string>>): string[] {

@@ -26,6 +26,8 @@ export interface Settings {
   readonly log: LogSettings;
   readonly upstreams: ReadonlyMap<string, UpstreamSettings>;
   readonly routes: readonly RouteSettings[];
+  /** The same for people, in the notation of the file, every default filled in and no secret in it. */
+  readonly shown: Readonly<Record<string, unknown>>;
 }
 
 export interface AdminSettings {
@@ -172,8 +174,8 @@ export interface RouteSettings {
   readonly path: string;
   /** Lower case, without a port. */
   readonly host: string | undefined;
-  /** Sorted by name; names in lower case. */
-  readonly headers: readonly { readonly name: string; readonly value: string }[];
+  /** Sorted by name; names in lower case. `secret`: a substitution brought the value in, so it is not shown. */
+  readonly headers: readonly { readonly name: string; readonly value: string; readonly secret: boolean }[];
   /** `undefined`: any but CONNECT and TRACE. */
   readonly methods: readonly string[] | undefined;
   readonly sender: SenderProfile | undefined;

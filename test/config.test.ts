@@ -96,7 +96,7 @@ function summaryOf({ settings, warnings }: ReturnType<typeof loadConfig>): strin
     if (typeof value === 'string' && value.startsWith('-----BEGIN')) return 'PEM';
     return value === undefined ? 'undefined' : value;
   };
-  const { routes, ...rest } = settings;
+  const { routes, shown: _shown, ...rest } = settings;
   const shown = routes.map((route) => ({
     ...route,
     sender: route.sender?.name,

@@ -8,6 +8,8 @@ export interface AdminFacts {
   /** Why no traffic should be sent here; `undefined`: ready. */
   readonly notReady: () => string | undefined;
   readonly metrics: () => Promise<{ body: string; type: string }>;
+  /** The running configuration in YAML, without its secrets. */
+  readonly config: () => string;
 }
 
 export interface AdminServer {
@@ -17,8 +19,8 @@ export interface AdminServer {
 }
 
 /**
- * Serves `/healthz` (the process lives), `/readyz` (send traffic here) and `/metrics`, on a listener of its own so
- * that no sender can reach it. The token, where there is one, guards everything but the two probes.
+ * Serves `/healthz` (the process lives), `/readyz` (send traffic here), `/metrics` and `/config`, on a listener of its
+ * own so that no sender can reach it. The token, where there is one, guards everything but the two probes.
  * @throws Error where the address cannot be bound
  */
 export async function openAdmin(
@@ -61,6 +63,9 @@ async function serve(
   if (secret !== undefined && !isSecret(secret, presented)) {
     return answer(response, 401, 'token required\n', { 'www-authenticate': 'Bearer' });
   }
+  // RFC 9512.
+  if (path === '/config')
+    return answer(response, 200, facts.config(), { 'content-type': 'application/yaml' });
   if (path !== '/metrics') return answer(response, 404, 'not found\n');
   const { body, type } = await facts.metrics();
   return answer(response, 200, body, { 'content-type': type });

@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { loadConfig } from '../config/load.ts';
+import { shownText } from '../config/show.ts';
 import { configError } from './exit.ts';
 import { configOption } from './options.ts';
 
@@ -8,10 +9,19 @@ export function checkCommand(): Command {
   return new Command('check')
     .description('read the configuration as `start` would; exit 78 and every mistake if it is wrong')
     .addOption(configOption())
-    .option('--json', 'print {"routes", "warnings"} as JSON')
+    .option('--show', 'print the configuration as it works, every default filled in, without its secrets')
+    .option('--json', 'print {"routes", "warnings"}, or with --show the configuration, as JSON')
     .addHelpText('after', '\nExample:\n  postern check --config config/postern.yaml')
-    .action(async ({ config, json }: { config: string; json?: true }) => {
+    .action(async ({ config, json, show }: { config: string; json?: true; show?: true }) => {
       const { settings, warnings } = await configError(() => loadConfig(config));
+      if (show) {
+        // What is printed can be read by programs, so the warnings go elsewhere.
+        for (const warning of warnings) console.error(`warning: ${warning}`);
+        process.stdout.write(
+          json ? `${JSON.stringify(settings.shown, undefined, 2)}\n` : shownText(settings),
+        );
+        return;
+      }
       if (json) {
         console.log(JSON.stringify({ routes: settings.routes.length, warnings }));
         return;

@@ -40,7 +40,9 @@ function shown(route: RouteSettings): Shown {
     name: route.name,
     host: route.host ?? 'any',
     path: route.path,
-    headers: route.headers.map(({ name, value }) => `${name}: ${value}`).join(', ') || '-',
+    headers:
+      route.headers.map(({ name, value, secret }) => `${name}: ${secret ? '(secret)' : value}`).join(', ') ||
+      '-',
     methods: route.methods?.join(',') ?? 'any',
     sender: route.sender?.name ?? '-',
     addresses: route.addresses === 'any' ? 'any' : route.addresses.join(', '),

@@ -1,10 +1,16 @@
 import { z } from 'zod';
 import { configurationSchema } from './schema.ts';
 
-/** What the table and the editors need to know of one key. */
+/** What the table, the editors and `check --show` need to know of one key. */
 export interface JsonSchema {
   readonly description?: string;
   readonly default?: unknown;
+  readonly type?: string;
+  readonly const?: unknown;
+  readonly pattern?: string;
+  readonly format?: string;
+  /** A secret, never to be shown. */
+  readonly writeOnly?: boolean;
   readonly properties?: Readonly<Record<string, JsonSchema>>;
   readonly required?: readonly string[];
   readonly items?: JsonSchema;

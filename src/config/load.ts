@@ -9,6 +9,7 @@ import { ConfigError, type Report } from './problems.ts';
 import { loadRoutes } from './routes.ts';
 import { configurationSchema, isMapping, limitsSchema, logSchema, stateSchema, tlsSchema } from './schema.ts';
 import { createShelf } from './shelf.ts';
+import { showConfiguration } from './show.ts';
 import { loadTls, type Watched } from './tls.ts';
 import { loadUpstreams } from './upstreams.ts';
 import { warningsOf } from './warnings.ts';
@@ -66,7 +67,7 @@ export function loadConfig(
   );
   const problems = [...report.lines(), ...shelf.problems];
   if (problems.length > 0) throw new ConfigError(problems);
-  const settings: Settings = Object.freeze({
+  const parts: Omit<Settings, 'shown'> = {
     file: resolve(file),
     listen: {
       address: sure(listen.address),
@@ -87,7 +88,9 @@ export function loadConfig(
     },
     upstreams: allOf(upstreams),
     routes: Object.freeze(routes.map((route): RouteSettings => sure(route))),
-  });
+  };
+  const shown = showConfiguration(root, parts, report.source, watched);
+  const settings: Settings = Object.freeze({ ...parts, shown });
   return {
     settings,
     warnings: warningsOf(settings, root, report, watched),

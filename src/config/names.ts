@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { readFieldValue, scalar, type Wrong, wrong, wrongValue } from './values.ts';
+import { readFieldValue, SECRET, scalar, type Wrong, wrong, wrongValue } from './values.ts';
 
 /** RFC 9110 section 5.6.2. */
 const TOKEN = /^[!#$%&'*+.^_`|~\dA-Za-z-]+$/;
@@ -65,6 +65,8 @@ export function readUpstreamField(name: string): string | Wrong {
 export interface Field {
   readonly name: string;
   readonly value: string;
+  /** The name as it is written. */
+  readonly key: string;
 }
 
 /** A mapping of header names to values, sorted by name. @param secret whether the values may not be shown */
@@ -77,7 +79,7 @@ export function fields(readName: (name: string) => string | Wrong, secret: boole
         context.addIssue({ code: 'custom', params: { expected, secret, kind: true } });
         return z.NEVER;
       }
-      const found = new Map<string, string>();
+      const found = new Map<string, Field>();
       for (const [key, value] of Object.entries(input)) {
         const name = readName(key);
         if (typeof name !== 'string') {
@@ -90,12 +92,12 @@ export function fields(readName: (name: string) => string | Wrong, secret: boole
           const result = VALUES[secret ? 'secret' : 'open'].safeParse(value);
           for (const issue of result.error?.issues ?? [])
             context.addIssue({ ...issue, code: 'custom', path: [key] });
-          found.set(name, result.data ?? '');
+          found.set(name, { name, value: result.data ?? '', key });
         }
       }
-      return [...found].map(([name, value]) => ({ name, value })).sort((a, b) => (a.name < b.name ? -1 : 1));
+      return [...found.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
     })
-    .meta({ type: 'object', additionalProperties: { type: 'string' } });
+    .meta({ type: 'object', additionalProperties: { type: 'string', ...(secret ? SECRET : {}) } });
 }
 
 const VALUES = {

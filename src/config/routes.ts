@@ -63,7 +63,8 @@ function loadRoute(
     );
   }
   if (upstream === undefined || around.limits === undefined) return undefined;
-  return assemble(values as RouteInput, sender, upstream, around.limits);
+  const isSecret = (key: string) => report.source.isSubstituted([...path, 'headers', key]);
+  return assemble(values as RouteInput, sender, upstream, around.limits, isSecret);
 }
 
 /** Only used when nothing was reported, so every required key is there. */
@@ -72,6 +73,7 @@ function assemble(
   sender: SenderProfile | undefined,
   upstream: UpstreamSettings,
   limits: Limits,
+  isSecret: (header: string) => boolean,
 ): RouteSettings {
   const { addresses, signature } = input;
   const list = typeof addresses === 'string' ? [addresses] : (addresses ?? sender?.addresses ?? []);
@@ -80,7 +82,7 @@ function assemble(
     name: input.name,
     path: input.path,
     host: input.host,
-    headers: input.headers ?? [],
+    headers: (input.headers ?? []).map(({ name, value, key }) => ({ name, value, secret: isSecret(key) })),
     methods: input.methods === undefined ? sender?.methods : [...new Set(input.methods)],
     sender,
     addresses: list.includes('any') ? 'any' : [...new Set(list)],

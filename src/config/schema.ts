@@ -57,11 +57,15 @@ export const adminSchema = section(
   'false, or a mapping with address, port and token',
 );
 
+/** A format of our own: what shows the configuration tells of the certificates in such a file. */
+export const PEM_FILE = 'pem-file';
+
 const pemFile = () =>
   scalar<string>({
     expected: 'the path of a PEM file',
     // Somebody may have pasted the key itself, or brought it in by ${file:…}.
-    secret: true,
+    quiet: true,
+    json: { format: PEM_FILE },
     read(value) {
       if (value.includes('-----BEGIN'))
         return { wrong: 'this is the text of the file itself; write its path' };

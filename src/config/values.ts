@@ -16,11 +16,16 @@ export interface ScalarRules<Value> {
   readonly pattern?: string;
   /** Further keywords of the JSON Schema. */
   readonly json?: Readonly<Record<string, unknown>>;
-  /** A secret is never shown in a message. */
+  /** A secret is never shown: not in a message, not by `check --show` or `/config`. */
   readonly secret?: boolean;
+  /** No secret itself, but one may stand there by mistake: not shown in a message. */
+  readonly quiet?: boolean;
   /** `undefined`: not what was expected. */
   readonly read: (text: string) => Value | Wrong | undefined;
 }
+
+/** The schema's mark of a secret, a keyword of JSON Schema; what shows the configuration goes by it. */
+export const SECRET = Object.freeze({ writeOnly: true });
 
 /** One value written as text. A bare number or boolean that would be right in quotes is told so. */
 export function scalar<Value extends string | number | boolean | object>(rules: ScalarRules<Value>) {
@@ -44,13 +49,13 @@ export function scalar<Value extends string | number | boolean | object>(rules: 
         hint: message,
         alone: found?.alone === true,
         quotes: found?.quotes === true,
-        secret: rules.secret === true,
+        secret: rules.secret === true || rules.quiet === true,
         kind,
       };
       context.addIssue({ code: 'custom', params });
       return z.NEVER;
     })
-    .meta({ type: 'string', ...pattern, ...rules.json });
+    .meta({ type: 'string', ...pattern, ...rules.json, ...(rules.secret === true ? SECRET : {}) });
 }
 
 function isWrong(value: unknown): value is Wrong {

@@ -2,6 +2,7 @@ import { type AdminFacts, type AdminServer, openAdmin } from '../../admin/server
 import { BodyBudget } from '../../body.ts';
 import { type Built, buildGateway, openStore } from '../../build.ts';
 import type { Configuration } from '../../config/load.ts';
+import { shownText } from '../../config/show.ts';
 import { type UpstreamPool, upstreamPool } from '../../deliver/pool.ts';
 import { type Entrance, type Listener, listen } from '../../listen/server.ts';
 import { type Log, openLog } from '../../record/log.ts';
@@ -49,7 +50,8 @@ export async function run(
   const notReady = () => (phase === 'serving' ? store.problem() : phase);
   // Before the gateway's own port: where that is shared, senders are let in the moment it is bound, and a start that
   // failed only then would lose them.
-  const admin = await openAdminIfAny(settings, { notReady, metrics: () => metrics.text() }).catch(
+  const config = () => shownText(live.settings);
+  const admin = await openAdminIfAny(settings, { notReady, metrics: () => metrics.text(), config }).catch(
     async (error) => {
       await close(parts);
       throw error;

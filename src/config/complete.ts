@@ -1,0 +1,122 @@
+import { answerDeadlineMs, defaultTimeoutMs } from '../deadline.ts';
+import { METHODS, type RouteSettings, type SenderProfile, type Settings } from '../settings.ts';
+import { isMapping } from './schema.ts';
+
+type Mapping = Readonly<Record<string, unknown>>;
+type Known = Omit<Settings, 'shown'>;
+
+/**
+ * The values of a file with those that it leaves out and that the schema cannot know: what a sender's profile says,
+ * and what one key takes from another. In the notation of the file, secrets and all.
+ */
+export function completed(root: Mapping, settings: Known): Mapping {
+  const limits: Mapping = { ...asMapping(root.limits) };
+  const routes = (root.routes as readonly Mapping[]).map((given, index) =>
+    completedRoute(given, settings.routes[index] as RouteSettings, limits.body),
+  );
+  const { state, log } = settings;
+  return {
+    ...root,
+    listen: { ...asMapping(root.listen) },
+    admin: settings.admin === false ? false : { ...asMapping(root.admin) },
+    tls: completedTls(asMapping(root.tls), settings),
+    limits,
+    state: { ...state },
+    log: { ...asMapping(root.log), destination: log.destination },
+    upstreams: completedUpstreams(asMapping(root.upstreams), settings),
+    routes,
+  };
+}
+
+function completedTls(given: Mapping, { tls }: Known): Mapping {
+  if (!Array.isArray(given.hosts)) return given;
+  const { client_ca, client_crl } = given;
+  const hosts = given.hosts.map((host: Mapping, index) => ({
+    ...(host.client_ca === undefined ? { client_ca, client_crl } : {}),
+    client_certificate: tls.hosts[index]?.clientCertificate,
+    ...host,
+  }));
+  return { ...given, hosts };
+}
+
+function completedUpstreams(given: Mapping, { routes }: Known): Mapping {
+  const users = Map.groupBy(routes, ({ upstream }) => upstream.name);
+  return Object.fromEntries(
+    Object.entries(given).map(([name, value]) => {
+      const upstream = isMapping(value) ? (value as Mapping) : { targets: [value] };
+      return [name, { timeout: timeoutText(users.get(name) ?? []), ...upstream }];
+    }),
+  );
+}
+
+/** Senders of different patience give one upstream different times. */
+function timeoutText(users: readonly RouteSettings[]): string {
+  const senders = new Map(users.map(({ sender }) => [sender?.name ?? 'no sender', sender]));
+  const byTime = Map.groupBy(senders, ([, sender]) => durationText(defaultTimeoutMs(sender)));
+  if (byTime.size <= 1) return [...byTime.keys()][0] ?? durationText(defaultTimeoutMs(undefined));
+  return [...byTime]
+    .map(([time, names]) => `${time} for ${names.map(([name]) => name).join(', ')}`)
+    .join('; ');
+}
+
+function completedRoute(given: Mapping, route: RouteSettings, body: unknown): Mapping {
+  const limits = given.rate_limit === undefined ? [] : [given.rate_limit].flat();
+  const bursts = limits.map((limit, place) => ({
+    burst: route.rateLimits[place]?.burst,
+    ...(limit as Mapping),
+  }));
+  return {
+    methods: [...(route.methods ?? METHODS)],
+    certificate: 'any that client_ca vouches for',
+    body_limit: body ?? '1MiB',
+    ...given,
+    addresses: route.addresses,
+    ...(bursts.length === 0 ? {} : { rate_limit: bursts }),
+    ...(route.signature === undefined
+      ? {}
+      : { signature: { scheme: route.signature.scheme, ...asMapping(given.signature) } }),
+  };
+}
+
+/** The profiles that the routes name, as they work here. */
+export function senderTexts(routes: readonly RouteSettings[]): Mapping {
+  const senders = new Map(routes.map(({ sender }) => [sender?.name, sender]));
+  return Object.fromEntries(
+    [...senders.values()].flatMap((sender) =>
+      sender === undefined ? [] : [[sender.name, senderText(sender)]],
+    ),
+  );
+}
+
+function senderText(sender: SenderProfile): Mapping {
+  const { deadlineMs, signature, retries, event } = sender;
+  const paths = (keys: readonly (readonly string[])[]) => keys.map((path) => path.join('.'));
+  return {
+    title: sender.title,
+    documentation: sender.documentation,
+    addresses: sender.addresses ?? [],
+    methods: sender.methods,
+    client_certificate: sender.clientCertificate,
+    ...(signature && { signature: { scheme: signature.scheme, headers: signature.family } }),
+    ...(deadlineMs !== undefined && {
+      deadline: durationText(deadlineMs),
+      answered_within: durationText(answerDeadlineMs(sender)),
+    }),
+    retries: { statuses: retries.statuses, schedule: retries.scheduleMs.map(durationText) },
+    redirects: sender.redirects,
+    disabled_by: sender.disabledBy,
+    event: { type: paths(event.type), tags: paths(event.tags) },
+    ...(sender.clientHeader !== undefined && { client_header: sender.clientHeader }),
+  };
+}
+
+/** In the largest unit that leaves no fraction: `90s`, `2h`. */
+function durationText(ms: number): string {
+  if (ms === 0 || ms % 1000 !== 0) return ms === 0 ? '0s' : `${ms}ms`;
+  if (ms % 3_600_000 === 0) return `${ms / 3_600_000}h`;
+  return ms % 60_000 === 0 ? `${ms / 60_000}m` : `${ms / 1000}s`;
+}
+
+function asMapping(value: unknown): Mapping {
+  return isMapping(value) ? (value as Mapping) : {};
+}

@@ -5,9 +5,11 @@ import { certsCommand } from './cli/certs.ts';
 import { checkCommand } from './cli/check.ts';
 import { demoCommand } from './cli/demo.ts';
 import { CliError } from './cli/exit.ts';
+import { endOnFault } from './cli/fault.ts';
 import { routesCommand } from './cli/routes.ts';
 import { sendCommand } from './cli/send.ts';
 import { startCommand } from './cli/start.ts';
+import { errorText } from './record/error-facts.ts';
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
   version: string;
@@ -33,6 +35,7 @@ for (const command of [
 for (const command of [program, ...program.commands])
   command.exitOverride().showHelpAfterError('(--help shows how)');
 
+endOnFault();
 // A reader that has seen enough (`| head`) is no fault; a gateway whose log reader is gone goes on.
 process.stdout.on('error', () => undefined);
 
@@ -49,6 +52,6 @@ function exitCodeOf(error: unknown): number {
     process.stderr.write(`${error.message}\n`);
     return error.exitCode;
   }
-  process.stderr.write(`postern: ${(error as Error).stack ?? String(error)}\n`);
+  process.stderr.write(`postern: ${errorText(error)}\n`);
   return 1;
 }

@@ -21,7 +21,7 @@ export const attestSchema = section(
     }).describe(
       "What signs: an Ed25519 private key's PEM text (EdDSA), or a secret of at least 32 bytes that the upstream shares (HS256).",
     ),
-    key_id: text('a name of the key such as 2026-01')
+    key_id: text('a name of the key such as 2026-01', true)
       .optional()
       .describe('The name of the key (kid), so that upstreams can tell an old one from a new one.'),
   },

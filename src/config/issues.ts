@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { type Path, UNKNOWN } from './document.ts';
-import { type Report, suggestion } from './problems.ts';
+import { pathText, type Report, suggestion } from './problems.ts';
 
 /** A section: a mapping of known keys; an unknown one is refused with the nearest known. */
 export function section<Shape extends z.core.$ZodLooseShape>(shape: Shape, expected: string) {
@@ -102,7 +102,14 @@ function reportIssue(issue: z.core.$ZodIssue, root: unknown, base: Path, report:
   if (issue.code === 'unrecognized_keys') {
     const sentences = issue.message.split('\n');
     for (const [index, key] of issue.keys.entries()) {
-      report.add([...path, key], sentences[index] ?? issue.message, 'key');
+      const where = [...path, key];
+      if (!SECRET_PLACES.has(lastKey(path)) || LIKE_A_KEY.test(key))
+        report.add(where, sentences[index] ?? issue.message, 'key');
+      else
+        report.addAt(
+          report.source.offsetOf(where, 'key'),
+          `${pathText(path)}: this key is not known; give what is expected here`,
+        );
     }
     return;
   }
@@ -148,6 +155,9 @@ const SECRET_PLACES: ReadonlySet<string> = new Set([
   'signature',
   'secrets',
 ]);
+
+/** What may stand there by mistake and is no secret. */
+const LIKE_A_KEY = /^[a-z_-]{1,24}$/i;
 
 function lastKey(path: Path): string {
   return String(path.findLast((step) => typeof step === 'string') ?? '');

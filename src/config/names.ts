@@ -47,6 +47,8 @@ function readField(name: string): string | Wrong {
 
 /** The header that carries a credential. */
 export function readCredentialField(name: string): string | Wrong {
+  // The credential itself may stand here by mistake, so it is not quoted.
+  if (!TOKEN.test(name)) return wrong('this is not a header name; write letters, digits and -');
   const field = readSenderField(name);
   if (field === 'authorization')
     return wrong('for the Authorization header write bearer or basic instead of header');

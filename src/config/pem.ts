@@ -45,7 +45,10 @@ export function readPemBlocks(name: string, path: Path, report: Report): PemBloc
     }
     return { file, blocks };
   } catch (error) {
-    report.add(path, `cannot read ${file}: ${fileTrouble(error)}`);
+    // What names no file and looks like none may be the secret itself, brought in where its file's name belongs.
+    const isThere = ['EACCES', 'EISDIR', 'EPERM', 'ERR_ACCESS_DENIED'].includes((error as NodeJS.ErrnoException).code ?? '');
+    const shown = isThere || LIKE_A_PATH.test(name) ? file : 'the file that is named here';
+    report.add(path, `cannot read ${shown}: ${fileTrouble(error)}`);
     return undefined;
   }
 }
@@ -53,6 +56,8 @@ export function readPemBlocks(name: string, path: Path, report: Report): PemBloc
 function isKey({ label }: { label: string }): boolean {
   return label.endsWith('PRIVATE KEY');
 }
+
+const LIKE_A_PATH = /^\.{0,2}\/|\.[a-z\d]{2,4}$/i;
 
 /**
  * Reads a PEM file of certificates and keys; what is wrong is reported at `path`.

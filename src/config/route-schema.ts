@@ -56,7 +56,7 @@ const basic = section(
 
 const header = section(
   {
-    name: scalar<string>({ expected: 'a header name', read: readCredentialField }).describe(
+    name: scalar<string>({ expected: 'a header name', quiet: true, read: readCredentialField }).describe(
       'The name of the header.',
     ),
     value: fieldValue('a header value', true).describe('Its value.'),

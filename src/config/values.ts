@@ -190,10 +190,11 @@ export function word<const Words extends readonly string[]>(words: Words, expect
   });
 }
 
-/** Text that is not empty, without control characters. */
-export function text(expected: string) {
+/** Text that is not empty, without control characters. @param quiet whether a secret may stand there by mistake */
+export function text(expected: string, quiet = false) {
   return scalar<string>({
     expected,
+    quiet,
     read: (value) => (value.trim() === '' || /[\x00-\x1f\x7f]/.test(value) ? undefined : value),
   });
 }

@@ -3,7 +3,7 @@ import type { TLSSocket } from 'node:tls';
 import type { Refusal, Reply } from '../types.ts';
 import { Alarm } from './alarm.ts';
 import { Exchange } from './exchange.ts';
-import type { ParsedHead } from './head.ts';
+import { type ParsedHead, recordablePath } from './head.ts';
 import { Inbox } from './inbox.ts';
 import type { ConnectionOptions, Line } from './line.ts';
 import { AnswerWriter, STALL_MS } from './write.ts';
@@ -136,8 +136,8 @@ export class Connection implements Line {
     const peer = 'reason' in resolved ? own : resolved;
     const refusal = parsed.refusal ?? ('reason' in resolved ? resolved : undefined);
     if (refusal !== undefined) {
-      const { method, path } = request;
-      this.#answer(exchange, shared.handler.refuseUnread(refusal, { peer, startedMs, method, path }));
+      const unread = { peer, startedMs, method: request.method, path: recordablePath(request) };
+      this.#answer(exchange, shared.handler.refuseUnread(refusal, unread));
       return;
     }
     const head = { ...request, id: randomUUID(), peer, startedMs, epochMs: Date.now() };

@@ -79,6 +79,16 @@ export function parseHead(text: string): ParsedHead | Refusal {
 }
 
 /**
+ * What the record tells of a target that is refused: not its query or fragment, which may hold a token, and no user
+ * information, which may hold a password (RFC 9110 section 4.2.4).
+ */
+export function recordablePath({ path, query }: RequestHead): string {
+  const target = path + query;
+  const hasAuthority = !/^\/(?!\/)/.test(target);
+  return target.slice(hasAuthority ? target.lastIndexOf('@') + 1 : 0).replace(/[?#].*$/s, '');
+}
+
+/**
  * Whether the beginning of a head can no longer become one that is let in: then there is no reason to wait for its
  * end. A bare line feed is what one parser takes for the end of a line and another for part of a value (RFC 9112
  * section 2.2).

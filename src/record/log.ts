@@ -4,6 +4,7 @@ import pino, { type Logger } from 'pino';
 import type { LogSettings } from '../settings.ts';
 import type { Peer } from '../types.ts';
 import type { Entry } from './entry.ts';
+import { errorFacts } from './error-facts.ts';
 
 const FLUSH_MS = 50;
 const END_MS = 500;
@@ -56,7 +57,8 @@ export function openLog({ level, destination }: LogSettings): Log {
   const timer = setInterval(pass, FLUSH_MS).unref();
   const time = isoTime();
   const formatters = { level: (label: string) => ({ level: label }) };
-  const logger = pino({ level, base: null, timestamp: time, formatters }, { write });
+  const serializers = { err: (error: unknown) => errorFacts(error) };
+  const logger = pino({ level, base: null, timestamp: time, formatters, serializers }, { write });
   const shown = peerTexts();
   return {
     logger,

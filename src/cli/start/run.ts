@@ -12,6 +12,7 @@ import { StateFileError } from '../../store/state-file.ts';
 import type { Store } from '../../types.ts';
 import { bind } from '../bind.ts';
 import { CliError } from '../exit.ts';
+import { surviveFaults } from '../fault.ts';
 import { watchExpiries } from './expiring.ts';
 import { drain } from './leave.ts';
 import { type Live, liveGateway } from './live.ts';
@@ -83,7 +84,8 @@ export async function run(
     },
     'listening',
   );
-  surviveFaults(log);
+  // Outside of any request (there each is answered as `gateway.error`): it must not end all the others.
+  surviveFaults((error) => log.logger.error({ err: error }, 'uncaught'));
   const reloader = openReloader(
     {
       file,
@@ -154,13 +156,6 @@ function openListener(live: Live, { log, metrics, budget }: Process): Promise<Li
       },
     }),
   );
-}
-
-/** A fault outside of any request (there each is answered as `gateway.error`) must not end all the others. */
-function surviveFaults(log: Log): void {
-  for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
-    process.on(event, (error: unknown) => log.logger.error({ err: error }, 'uncaught'));
-  }
 }
 
 /** Resolves with the first signal to stop; a second one ends the process at once. */

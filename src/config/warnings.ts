@@ -1,15 +1,13 @@
 import { addressSet, parseAddress, parseRange } from '../addresses.ts';
 import { answerDeadlineMs } from '../deadline.ts';
-import type { AttestSettings, Credential, RouteSettings, Settings } from '../settings.ts';
+import type { RouteSettings, Settings } from '../settings.ts';
 import type { AddressValue } from '../types.ts';
 import { uncoveredAuthorities } from './crl.ts';
-import { EXAMPLE_SECRETS } from './example-secrets.ts';
 import { expiriesOf, expiryWarning } from './expiry.ts';
 import { subjectOf } from './pem.ts';
 import type { Report } from './problems.ts';
+import { ofRouteSecrets, ofSecret, ofSharedSecrets } from './secret-warnings.ts';
 import type { Watched } from './tls.ts';
-
-const SHORT_SECRET = 16;
 
 /**
  * What is legal but unwise, each as `where: sentence`. Never holds a secret.
@@ -122,7 +120,7 @@ function firstOf(entry: string): AddressValue {
 }
 
 function ofRoute(route: RouteSettings, unsafeOpen: boolean): string[] {
-  const warnings = [...route.authorization.flatMap(ofCredential)];
+  const warnings = ofRouteSecrets(route);
   const { sender, upstream, signature, certificate, authorization } = route;
   const isOpen = certificate === 'none' && authorization.length === 0 && signature === undefined;
   if (unsafeOpen) {
@@ -158,58 +156,5 @@ function ofRoute(route: RouteSettings, unsafeOpen: boolean): string[] {
       'rate_limit by certificate with certificate: none counts all senders together; write by: address',
     );
   }
-  for (const [index, { version, key }] of signature?.keys.entries() ?? []) {
-    if (version === 'v1' && EXAMPLE_SECRETS.has(`whsec_${key.export().toString('base64')}`))
-      warnings.push(known(`signature.secrets[${index}]`));
-  }
-  return route.attest === undefined ? warnings : [...warnings, ...ofAttestKey(route.attest)];
-}
-
-/** 32 random bytes, as RFC 7518 section 3.2 asks, have 43 characters in base64: a shorter text holds less. */
-const FULL_SECRET = 43;
-
-function ofAttestKey({ algorithm, key }: AttestSettings): string[] {
-  if (algorithm === 'EdDSA') return [];
-  const secret = key.export().toString();
-  if (EXAMPLE_SECRETS.has(secret)) return [known('attest.key')];
-  if (secret.length >= FULL_SECRET) return [];
-  return [
-    `attest.key: ${secret.length} characters of text hold less than the 32 random bytes of HS256; make one with: openssl rand -base64 48`,
-  ];
-}
-
-function ofCredential(credential: Credential, index: number): string[] {
-  const where = `authorization[${index}]`;
-  if (credential.kind === 'bearer') return ofSecret(where, credential.token);
-  return ofSecret(where, credential.kind === 'basic' ? credential.password : credential.value);
-}
-
-function ofSecret(where: string, secret: string): string[] {
-  if (EXAMPLE_SECRETS.has(secret)) return [known(where)];
-  if (secret.length >= SHORT_SECRET) return [];
-  return [
-    `${where}: the secret has ${secret.length} characters and can be guessed; use at least ${SHORT_SECRET}, drawn at random`,
-  ];
-}
-
-function known(where: string): string {
-  return `${where}: the secret is the one in .env.example and known to everybody; use one of your own`;
-}
-
-/** One secret on two routes lets whoever has seen an event of one send it to the other. */
-function ofSharedSecrets(routes: readonly RouteSettings[], labelOf: (index: number) => string): string[] {
-  const users = new Map<string, Set<number>>();
-  for (const [index, route] of routes.entries()) {
-    for (const { version, key } of route.signature?.keys ?? []) {
-      const bytes = version === 'v1' ? key.export() : key.export({ format: 'der', type: 'spki' });
-      const id = bytes.toString('base64');
-      users.set(id, (users.get(id) ?? new Set()).add(index));
-    }
-  }
-  const shared = [...users.values()].filter((set) => set.size > 1).map((set) => [...set].map(labelOf));
-  const sentences = shared.map(([first, ...others]) => {
-    const rest = others.length > 5 ? `${others.length} other routes` : others.join(', ');
-    return `${first}: shares a signature secret with ${rest}, so an event for one passes on the other too; give each its own`;
-  });
-  return [...new Set(sentences)];
+  return warnings;
 }

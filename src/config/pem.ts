@@ -46,7 +46,9 @@ export function readPemBlocks(name: string, path: Path, report: Report): PemBloc
     return { file, blocks };
   } catch (error) {
     // What names no file and looks like none may be the secret itself, brought in where its file's name belongs.
-    const isThere = ['EACCES', 'EISDIR', 'EPERM', 'ERR_ACCESS_DENIED'].includes((error as NodeJS.ErrnoException).code ?? '');
+    const isThere = ['EACCES', 'EISDIR', 'EPERM', 'ERR_ACCESS_DENIED'].includes(
+      (error as NodeJS.ErrnoException).code ?? '',
+    );
     const shown = isThere || LIKE_A_PATH.test(name) ? file : 'the file that is named here';
     report.add(path, `cannot read ${shown}: ${fileTrouble(error)}`);
     return undefined;

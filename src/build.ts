@@ -3,8 +3,8 @@ import { attester } from './attest.ts';
 import { checksFor } from './check/index.ts';
 import { RateTables } from './check/rate-tables.ts';
 import { answerDeadlineMs, defaultTimeoutMs } from './deadline.ts';
-import type { UpstreamPool } from './deliver/pool.ts';
-import type { Upstream } from './deliver/upstream.ts';
+import type { TargetState, Upstream, UpstreamObserver } from './deliver/upstream.ts';
+import type { UpstreamPool } from './deliver/upstream-pool.ts';
 import { fieldCount, fieldValue } from './fields.ts';
 import { createGateway, type Gateway, type Route } from './gateway.ts';
 import { upstreamFields } from './headers.ts';
@@ -28,6 +28,8 @@ export interface Built {
   readonly gateway: Gateway;
   /** Whether any route would let a peer with this address in; others are closed before TLS. */
   readonly admits: (address: AddressValue) => boolean;
+  /** What is thought of every upstream's targets. */
+  readonly targets: () => Iterable<TargetState>;
   /** What the next configuration takes over of this one. */
   readonly rates: RateTables;
   /** Another has taken its place: its upstreams are closed when their last answers have ended. */
@@ -108,10 +110,20 @@ export function buildGateway(
   return {
     gateway,
     admits: admission(settings.routes),
+    targets: () => [...upstreams.values()].flatMap((upstream) => [...upstream.targets()]),
     rates,
     release: () => {
       for (const upstream of upstreams.values()) lasting.upstreams.giveBack(upstream);
     },
+  };
+}
+
+/** What is recorded of upstreams' targets. */
+export function upstreamObserver({ logger }: Log, metrics: Metrics): UpstreamObserver {
+  return {
+    ejected: (upstream, target, detail) => logger.warn({ upstream, target, detail }, 'target ejected'),
+    back: (upstream, target) => logger.info({ upstream, target }, 'target back'),
+    connectFailed: metrics.connectFailed,
   };
 }
 

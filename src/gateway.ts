@@ -2,8 +2,9 @@ import { randomUUID } from 'node:crypto';
 import type { attester } from './attest.ts';
 import type { Checks } from './check/index.ts';
 import { type Claim, claimEvent } from './claim.ts';
-import { type Exchange, forward, type Outgoing } from './deliver/forward.ts';
-import type { Connections, Upstream } from './deliver/upstream.ts';
+import type { Exchange, Outgoing } from './deliver/exchange.ts';
+import { forward } from './deliver/forward.ts';
+import type { Upstream } from './deliver/upstream.ts';
 import { answerCopy, pass, refuse } from './outcome.ts';
 import { type Entry, newEntry } from './record/entry.ts';
 import { recordedAtItsEnd } from './record/stream.ts';
@@ -142,7 +143,6 @@ export function createGateway(parts: Parts): Gateway {
         return refuse(route.responder, entry, GONE);
       }
     }
-    const connections = route.upstream.next();
     const startedMs = performance.now();
     let kept: Promise<void> | undefined;
     let answered = false;
@@ -164,13 +164,13 @@ export function createGateway(parts: Parts): Gateway {
         if (answered) parts.late(entry, settlement);
       },
     };
-    const exchange = begin(connections, outgoing, claim);
+    const exchange = begin(route.upstream, outgoing, claim);
     if (!settled) place = exchanges.add(exchange);
     // A claimed event is delivered to its end; any other delivery ends with the sender that asked for it.
     if (claim === undefined) sender.onGone = () => exchange.giveUp(GONE);
     const outcome = await exchange.answer;
     answered = true;
-    entry.upstream = connections.target.name;
+    entry.upstream = exchange.target;
     entry.upstreamMs = performance.now() - startedMs;
     // The sender hears of a success only when a copy of the event would be known for one.
     await kept;
@@ -179,9 +179,9 @@ export function createGateway(parts: Parts): Gateway {
     return pass(route.responder, message, entry, outcome);
   }
 
-  function begin(connections: Connections, outgoing: Outgoing, claim: Claim | undefined): Exchange {
+  function begin(upstream: Upstream, outgoing: Outgoing, claim: Claim | undefined): Exchange {
     try {
-      return forward(connections, outgoing);
+      return forward(upstream, outgoing);
     } catch (error) {
       return freeing(claim)(error);
     }

@@ -107,7 +107,16 @@ export interface UpstreamSettings {
   readonly timeoutMs: number | undefined;
   readonly connectTimeoutMs: number;
   readonly lateMs: number;
+  /** To each target. */
   readonly connections: number;
+  /** Requests under way at all targets together. */
+  readonly concurrency: number;
+  /** How many more may wait for a connection, and for how long. */
+  readonly waiting: number;
+  readonly waitMs: number;
+  /** After how many failed connects in a row a target is left alone, and for how long. */
+  readonly eject: { readonly failures: number; readonly durationMs: number };
+  readonly health: HealthSettings | undefined;
   readonly tls:
     | {
         readonly ca: Buffer | undefined;
@@ -117,6 +126,13 @@ export interface UpstreamSettings {
     | undefined;
   /** Flat, names in lower case. */
   readonly headers: readonly string[];
+}
+
+/** How an upstream's targets are asked whether they are well. */
+export interface HealthSettings {
+  readonly path: string;
+  readonly intervalMs: number;
+  readonly timeoutMs: number;
 }
 
 /** One place an upstream listens at. */

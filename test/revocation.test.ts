@@ -4,7 +4,7 @@ import { type Authority, createAuthority, type Identity } from './support/ca.ts'
 import { expectDelivered, expectRefused } from './support/expect.ts';
 import { baseTls, type Config, type Gateway, startGateway } from './support/gateway.ts';
 import type { LogLine } from './support/log-line.ts';
-import { metric } from './support/metrics.ts';
+import { metricOf } from './support/metrics.ts';
 import { reload } from './support/reload.ts';
 import { type Connection, connect, post, requestBytes } from './support/sender.ts';
 import { startUpstream, type Upstream } from './support/upstream.ts';
@@ -166,8 +166,11 @@ describe('a list that has ended', () => {
     expect(gateway.output()).toMatch(/the revocation list of CN=Root CA in \S+ca\.crl ended on 20/);
     await expectIn(gateway, direct);
     expect((await refusal(gateway, revoked)).reason).toBe('certificate.revoked');
-    const name = 'postern_crl_next_update_seconds{where="tls.client_crl",name="CN=Root CA"}';
-    expect(await metric(gateway, name)).toBeCloseTo(ended.untilMs / 1000, -1);
+    const labels = { where: 'tls.client_crl', name: 'CN=Root CA' };
+    expect(await metricOf(gateway, 'postern_crl_next_update_seconds', labels)).toBeCloseTo(
+      ended.untilMs / 1000,
+      -1,
+    );
   });
 
   test('refuse: one that ends while the gateway runs closes connections, and no session is resumed', async () => {

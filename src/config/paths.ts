@@ -27,6 +27,15 @@ export function readUpstreamPath(path: string): string | Wrong {
   return path;
 }
 
+/** The path, and the query if any, of a health check. */
+export function readHealthPath(target: string): string | Wrong {
+  const plain = readPlainPath(target.replace(/\?.*/s, ''));
+  if (typeof plain !== 'string') return plain;
+  return /^[\x21-\x7e]+$/.test(target) && !target.includes('#')
+    ? target
+    : { wrong: 'its query holds what must be encoded, or a #' };
+}
+
 function readPlainPath(path: string): string | Wrong {
   if (!path.startsWith('/')) return { wrong: 'it begins with a /' };
   if (path.includes('?'))

@@ -2,10 +2,10 @@ import { isIP } from 'node:net';
 import { z } from 'zod';
 import { networkEntry } from './addresses.ts';
 import { either, list, section } from './issues.ts';
-import { fields, readHostName, readUpstreamField } from './names.ts';
+import { readHostName } from './names.ts';
 import { routeSchema } from './route-schema.ts';
-import { target } from './targets.ts';
-import { duration, fieldValue, flag, integer, scalar, size, text, word } from './values.ts';
+import { upstreamSchema, upstreamText } from './upstream-schema.ts';
+import { duration, fieldValue, flag, integer, pemFile, scalar, size, text, word } from './values.ts';
 
 const listenAddress = (expected = 'an IP address to listen on, such as 0.0.0.0') =>
   scalar<string>({
@@ -56,22 +56,6 @@ export const adminSchema = section(
   },
   'false, or a mapping with address, port and token',
 );
-
-/** A format of our own: what shows the configuration tells of the certificates in such a file. */
-export const PEM_FILE = 'pem-file';
-
-const pemFile = () =>
-  scalar<string>({
-    expected: 'the path of a PEM file',
-    // Somebody may have pasted the key itself, or brought it in by ${file:…}.
-    quiet: true,
-    json: { format: PEM_FILE },
-    read(value) {
-      if (value.includes('-----BEGIN'))
-        return { wrong: 'this is the text of the file itself; write its path' };
-      return value.trim() === '' || /[\x00-\x1f\x7f]/.test(value) ? undefined : value;
-    },
-  });
 
 const certificateFile = () =>
   pemFile().describe('The PEM file of the certificate, its chain in order; it may hold the key too.');
@@ -188,45 +172,6 @@ export const logSchema = section(
   },
   'a mapping with level and destination',
 );
-
-const upstreamTls = section(
-  {
-    ca: pemFile()
-      .optional()
-      .describe("The PEM file of the authorities that vouch for the upstream; default: Node's own."),
-    certificate: pemFile()
-      .optional()
-      .describe('The PEM file of the certificate shown to the upstream; it may hold the key too.'),
-    private_key: pemFile().optional().describe('The PEM file of the private key of that certificate.'),
-  },
-  'a mapping with ca, certificate and private_key',
-);
-
-export const upstreamSchema = section(
-  {
-    targets: list(target(), 'a list of targets such as [http://127.0.0.1:9000]').describe(
-      'Where it listens: http://host:port, https://host:port or http+unix:/path; several share the load.',
-    ),
-    timeout: duration()
-      .optional()
-      .describe(
-        "How long it may take to answer; default: the sender's deadline less 2s, or 30s without one.",
-      ),
-    connect_timeout: duration().prefault('2s').describe('How long a connection to it may take to open.'),
-    late: duration({ zero: true })
-      .prefault('30s')
-      .describe('How long an exchange may run on after the sender got its 504.'),
-    connections: integer('a number of connections', 1, 100_000)
-      .prefault(64)
-      .describe('How many connections may be open to each target.'),
-    tls: upstreamTls.optional().describe('How the gateway and an https target know each other.'),
-    headers: fields(readUpstreamField, true).optional().describe('Headers set in every request to it.'),
-  },
-  'a target such as http://127.0.0.1:9000, or a mapping with targets',
-);
-
-/** An upstream written as its one target. */
-export const upstreamText = target('a target such as http://127.0.0.1:9000, or a mapping with targets');
 
 export const adminFalse = scalarFalse();
 

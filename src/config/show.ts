@@ -7,8 +7,9 @@ import type { Path, Source } from './document.ts';
 import { configurationJsonSchema, type JsonSchema } from './json-schema.ts';
 import { subjectOf } from './pem.ts';
 import { pathText } from './problems.ts';
-import { isMapping, PEM_FILE } from './schema.ts';
+import { isMapping } from './schema.ts';
 import type { Watched } from './tls.ts';
+import { PEM_FILE } from './values.ts';
 
 type Shown = Settings['shown'];
 

@@ -2,8 +2,9 @@ import type { UpstreamSettings } from '../settings.ts';
 import { readSection, readValue } from './issues.ts';
 import { NAME } from './names.ts';
 import type { Report } from './problems.ts';
-import { isMapping, upstreamSchema, upstreamText } from './schema.ts';
+import { isMapping, type UpstreamInput } from './schema.ts';
 import { loadUpstreamTls, type Watched } from './tls.ts';
+import { ejectSchema, upstreamSchema, upstreamText } from './upstream-schema.ts';
 
 /**
  * Reads every upstream.
@@ -61,16 +62,24 @@ function loadUpstream(
       );
     }
   }
-  const { targets, connect_timeout: connectTimeoutMs, late: lateMs, connections } = values;
-  if (!section.right('timeout', 'tls', 'headers') || tls === false) return undefined;
-  if (
-    targets === undefined ||
-    connectTimeoutMs === undefined ||
-    lateMs === undefined ||
-    connections === undefined
-  ) {
+  if (!section.right(...(Object.keys(upstreamSchema.shape) as (keyof typeof values)[])) || tls === false)
     return undefined;
-  }
-  const headers = (values.headers ?? []).flatMap((field) => [field.name, field.value]);
-  return { name, targets, timeoutMs: values.timeout, connectTimeoutMs, lateMs, connections, tls, headers };
+  const input = values as UpstreamInput;
+  const { targets, connections, health } = input;
+  const eject = input.eject ?? ejectSchema.parse({});
+  return {
+    name,
+    targets,
+    timeoutMs: input.timeout,
+    connectTimeoutMs: input.connect_timeout,
+    lateMs: input.late,
+    connections,
+    concurrency: input.concurrency ?? connections * targets.length,
+    waiting: input.waiting,
+    waitMs: input.wait,
+    eject: { failures: eject.failures, durationMs: eject.duration },
+    health: health && { path: health.path, intervalMs: health.interval, timeoutMs: health.timeout },
+    tls,
+    headers: (input.headers ?? []).flatMap((field) => [field.name, field.value]),
+  };
 }

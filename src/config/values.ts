@@ -211,3 +211,21 @@ export function readFieldValue(value: string): string | Wrong {
   if (!/^[\x20-\x7e]+$/.test(value)) return { wrong: 'it holds a control or non-ASCII character' };
   return value;
 }
+
+/** A format of our own: what shows the configuration tells of the certificates in such a file. */
+export const PEM_FILE = 'pem-file';
+
+/** The path of a PEM file. */
+export function pemFile() {
+  return scalar<string>({
+    expected: 'the path of a PEM file',
+    // Somebody may have pasted the key itself, or brought it in by ${file:…}.
+    quiet: true,
+    json: { format: PEM_FILE },
+    read(value) {
+      if (value.includes('-----BEGIN'))
+        return { wrong: 'this is the text of the file itself; write its path' };
+      return value.trim() === '' || /[\x00-\x1f\x7f]/.test(value) ? undefined : value;
+    },
+  });
+}

@@ -1,6 +1,6 @@
 import { addressSet, parseAddress, parseRange } from '../addresses.ts';
 import { answerDeadlineMs } from '../deadline.ts';
-import type { RouteSettings, Settings } from '../settings.ts';
+import type { RouteSettings, Settings, UpstreamSettings } from '../settings.ts';
 import type { AddressValue } from '../types.ts';
 import { uncoveredAuthorities } from './crl.ts';
 import { expiriesOf, expiryWarning } from './expiry.ts';
@@ -32,6 +32,12 @@ export function warningsOf(
   for (const name of settings.upstreams.keys()) {
     if (!used.has(name)) warnings.push(`upstreams.${name}: no route uses it`);
   }
+  const upstreams = root.upstreams as Readonly<Record<string, unknown>>;
+  for (const upstream of settings.upstreams.values()) {
+    const given = Object(upstreams[upstream.name]) as object;
+    const sentences = ofUpstream(upstream, Object.hasOwn(given, 'eject'));
+    warnings.push(...sentences.map((sentence) => `upstreams.${upstream.name}.${sentence}`));
+  }
   const labelOf = (index: number): string =>
     `routes[${index}] ${report.source.show(['routes', index, 'name']).replaceAll('"', '')}`;
   const raw = Array.isArray(root.routes) ? root.routes : [];
@@ -59,6 +65,28 @@ function ofSharedPort({ listen, admin, routes }: Settings, ownAdminPort: boolean
   if (admin !== false && admin.port !== 0 && !ownAdminPort) {
     warnings.push(
       `admin.port: ${admin.port} in every process that shares the port, so a second cannot start; write port: "\${ADMIN_PORT}" and set it for each`,
+    );
+  }
+  return warnings;
+}
+
+function ofUpstream(upstream: UpstreamSettings, ejectGiven: boolean): string[] {
+  const { targets, connections, concurrency, connectTimeoutMs, timeoutMs } = upstream;
+  const warnings: string[] = [];
+  const most = connections * targets.length;
+  if (concurrency > most) {
+    warnings.push(
+      `concurrency: ${concurrency} has no effect, since there are ${most} connections (connections x targets); lower it, or raise connections`,
+    );
+  }
+  if (ejectGiven && targets.length === 1) {
+    warnings.push(
+      'eject: with one target requests go to it whatever is thought of it; remove eject, or add a target',
+    );
+  }
+  if (targets.length > 1 && timeoutMs !== undefined && connectTimeoutMs >= timeoutMs) {
+    warnings.push(
+      'connect_timeout: takes up the whole timeout, so a request that finds one target unreachable has no time for another; make it shorter',
     );
   }
   return warnings;

@@ -1,56 +1,37 @@
 import type { Dispatcher } from 'undici';
 import { type Fields, flatFields } from '../fields.ts';
 import type { BodySink, BodyStream, Refusal, Settlement, UpstreamAnswer } from '../types.ts';
-import { faultOf, RESET, STALL_MS, STALLED } from './fault.ts';
-import type { Connection, Connections, Waiter } from './upstream.ts';
+import { Attempts, type Sending } from './attempts.ts';
+import type { Exchange, Outgoing } from './exchange.ts';
+import { FLOODED, faultOf, MOST_INTERIM, RESET, STALL_MS, STALLED } from './fault.ts';
+import type { Upstream } from './upstream.ts';
 
 /** Answers up to this size are held whole and go out in one write; larger ones flow with back-pressure. */
 const HELD_BYTES = 64 * 1024;
-
-export interface Outgoing {
-  readonly method: string;
-  readonly path: string;
-  readonly headers: Fields;
-  readonly body: Buffer;
-  /** How long the answer may take from now. */
-  readonly timeoutMs: number;
-  /** How long the exchange runs on after `timeoutMs`; 0: it ends there. */
-  readonly lateMs: number;
-  /** Whether the sender will see the body of an answer with this status. */
-  readonly wantsBody: (status: number) => boolean;
-  /** Called once, when it is known what became of the delivery. */
-  readonly settled: (settlement: Settlement) => void;
-}
-
-export interface Exchange {
-  /** The answer, or the fault that the sender is told. Never rejects. */
-  readonly answer: Promise<UpstreamAnswer | Refusal>;
-  /** Ends the wait for the answer; the exchange itself ends too, unless it may run on. */
-  giveUp(refusal: Refusal): void;
-}
 
 /**
  * Sends one request, once. The answer is waited for `timeoutMs`; after that the sender is told `upstream.timeout`, and
  * an exchange that may run on is watched for its status line, so that a slow success is not delivered again.
  */
-export function forward(connections: Connections, outgoing: Outgoing): Exchange {
-  const answer = Promise.withResolvers<UpstreamAnswer | Refusal>();
-  const handler = new ForwardHandler(connections, outgoing, answer.resolve);
-  connections.enter(handler);
-  return { answer: answer.promise, giveUp: (refusal) => handler.giveUp(refusal) };
+export function forward(upstream: Upstream, outgoing: Outgoing): Exchange {
+  const handler = new ForwardHandler(upstream, outgoing);
+  handler.enter();
+  return handler;
 }
 
 type Phase = 'waiting' | 'holding' | 'flowing' | 'discarding' | 'done';
 
-class ForwardHandler implements Dispatcher.DispatchHandler, BodyStream, Waiter {
-  readonly #connections: Connections;
+class ForwardHandler implements Exchange, Sending, BodyStream {
+  readonly answer: Promise<UpstreamAnswer | Refusal>;
   readonly #outgoing: Outgoing;
+  readonly #attempts: Attempts;
   readonly #resolve: (answer: UpstreamAnswer | Refusal) => void;
   #phase: Phase = 'waiting';
   #controller: Dispatcher.DispatchController | undefined;
   #timer: NodeJS.Timeout | undefined;
   #answered = false;
   #settled = false;
+  #interims = 0;
   #status = 0;
   #headers: Fields = [];
   #held: Buffer[] = [];
@@ -58,33 +39,32 @@ class ForwardHandler implements Dispatcher.DispatchHandler, BodyStream, Waiter {
   #sink: BodySink | undefined;
   #failed: Refusal | undefined;
   #ended = false;
-  #connection: Connection | undefined;
 
-  constructor(
-    connections: Connections,
-    outgoing: Outgoing,
-    resolve: (answer: UpstreamAnswer | Refusal) => void,
-  ) {
-    this.#connections = connections;
-    this.#outgoing = outgoing;
+  constructor(upstream: Upstream, outgoing: Outgoing) {
+    const { promise, resolve } = Promise.withResolvers<UpstreamAnswer | Refusal>();
+    this.answer = promise;
     this.#resolve = resolve;
-    this.#timer = setTimeout(
-      () => this.giveUp({ reason: 'upstream.timeout' }),
-      Math.max(outgoing.timeoutMs, 0),
-    );
+    this.#outgoing = outgoing;
+    this.#attempts = new Attempts(upstream, outgoing, this);
   }
 
-  send(connection: Connection): void {
-    this.#connection = connection;
-    const { method, path, headers, body } = this.#outgoing;
-    const options: Dispatcher.DispatchOptions = {
-      method: method as Dispatcher.HttpMethod,
-      path,
-      headers: headers as string[],
-      body,
-      idempotent: false,
-    };
-    connection.client.dispatch(options, this);
+  get target(): string | undefined {
+    return this.#attempts.target;
+  }
+
+  get isOver(): boolean {
+    return this.#phase === 'done';
+  }
+
+  enter(): void {
+    this.#timer = setTimeout(() => this.giveUp(this.#timeout()), Math.max(this.#outgoing.timeoutMs, 0));
+    this.#attempts.enter();
+  }
+
+  refuse(refusal: Refusal): void {
+    this.#answer(refusal);
+    this.#settle(refusal);
+    this.#done();
   }
 
   giveUp(refusal: Refusal): void {
@@ -94,7 +74,7 @@ class ForwardHandler implements Dispatcher.DispatchHandler, BodyStream, Waiter {
     if (!begun || this.#settled || this.#outgoing.lateMs === 0) {
       // Nothing of a request that still waits for its turn has been sent, so nothing can come of it later.
       this.#settle(refusal);
-      this.#connections.leave(this);
+      this.#attempts.leave();
       this.#end();
     } else {
       this.#timer = setTimeout(() => this.#end(), this.#outgoing.lateMs);
@@ -107,11 +87,15 @@ class ForwardHandler implements Dispatcher.DispatchHandler, BodyStream, Waiter {
   }
 
   onResponseStart(
-    _controller: Dispatcher.DispatchController,
+    controller: Dispatcher.DispatchController,
     status: number,
     headers: Record<string, unknown>,
   ): void {
-    if (status < 200) return;
+    if (status < 200) {
+      this.#interims += 1;
+      if (this.#interims > MOST_INTERIM) controller.abort(FLOODED);
+      return;
+    }
     this.#settle({ status });
     this.#status = status;
     this.#headers = flatFields(headers);
@@ -145,7 +129,7 @@ class ForwardHandler implements Dispatcher.DispatchHandler, BodyStream, Waiter {
   }
 
   onResponseEnd(): void {
-    if (this.#connection?.hasFailed) {
+    if (this.#attempts.hasFailed) {
       this.#fail(RESET);
       return;
     }
@@ -156,11 +140,16 @@ class ForwardHandler implements Dispatcher.DispatchHandler, BodyStream, Waiter {
       this.#answer({ status: this.#status, headers: this.#headers, body });
     }
     this.#done();
-    this.#free();
+    this.#attempts.free();
   }
 
   onResponseError(_controller: Dispatcher.DispatchController | null, error: Error): void {
-    this.#fail(faultOf(error, this.#controller !== undefined));
+    if (this.#controller !== undefined || this.#phase === 'done') {
+      this.#fail(faultOf(error));
+      return;
+    }
+    const detail = this.#attempts.next(error);
+    if (detail !== undefined) this.#fail({ reason: 'upstream.unreachable', detail });
   }
 
   #fail(fault: Refusal): void {
@@ -170,7 +159,7 @@ class ForwardHandler implements Dispatcher.DispatchHandler, BodyStream, Waiter {
     this.#done();
     this.#failed = fault;
     // Not at once: undici is about to look whether anything is left to be sent on this connection.
-    queueMicrotask(() => this.#free());
+    queueMicrotask(() => this.#attempts.free());
     if (flowing) this.#sink?.fail(fault);
   }
 
@@ -217,8 +206,8 @@ class ForwardHandler implements Dispatcher.DispatchHandler, BodyStream, Waiter {
   #end(): void {
     const { aborted } = this.#controller ?? { aborted: true };
     this.#done();
-    if (!aborted) this.#controller?.abort(new Error('given up'));
     this.#settle({ reason: 'upstream.timeout', detail: 'no answer within the time an exchange may run on' });
+    if (!aborted) this.#controller?.abort(new Error('given up'));
   }
 
   #answer(answer: UpstreamAnswer | Refusal): void {
@@ -234,11 +223,9 @@ class ForwardHandler implements Dispatcher.DispatchHandler, BodyStream, Waiter {
     this.#outgoing.settled(settlement);
   }
 
-  /** The connection is another's. */
-  #free(): void {
-    const connection = this.#connection;
-    this.#connection = undefined;
-    if (connection !== undefined) this.#connections.free(connection);
+  #timeout(): Refusal {
+    const reason = 'upstream.timeout';
+    return this.#controller === undefined ? { reason, detail: this.#attempts.unsent } : { reason };
   }
 
   #done(): void {

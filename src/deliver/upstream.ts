@@ -1,134 +1,177 @@
-import type { Socket } from 'node:net';
-import { buildConnector, Client } from 'undici';
-import type { Target, UpstreamSettings } from '../settings.ts';
+import type { UpstreamSettings } from '../settings.ts';
+import type { Refusal } from '../types.ts';
+import type { Connection } from './connection.ts';
+import { watchHealth } from './health.ts';
+import { Pool } from './pool.ts';
+import { type Waiter, WaitingLine } from './waiting.ts';
 
-/** An upstream's connections, kept for the life of the configuration. */
-export interface Upstream {
-  readonly settings: UpstreamSettings;
-  /** How many exchanges are under way or wait. */
-  readonly busy: number;
-  /** The next target in turn. */
-  next(): Connections;
-  /** Ends every connection; what is under way fails. */
-  close(): Promise<void>;
+/** Told what happens to an upstream's targets, by their names. */
+export interface UpstreamObserver {
+  /** Requests go elsewhere from now on, unless no target takes any. */
+  ejected(upstream: string, target: string, detail: string): void;
+  back(upstream: string, target: string): void;
+  connectFailed(upstream: string, target: string): void;
 }
 
-/** One connection, made again where it was lost. */
-export interface Connection {
-  readonly client: Client;
-  /** Its socket has failed: an answer that ends now, for want of a length, is not whole. */
-  readonly hasFailed: boolean;
+/** What is thought of one target. */
+export interface TargetState {
+  readonly upstream: string;
+  readonly target: string;
+  readonly isUp: boolean;
 }
 
-/** A request that is to be sent on one connection. */
-export interface Waiter {
-  /** Called once, as soon as a connection is free; it is this request's until `free` is called. */
-  send(connection: Connection): void;
+/** Of requests that wait and have failed somewhere, so many are asked whether a free connection serves them. */
+const LOOK_AHEAD = 32;
+
+const CLOSED: Refusal = Object.freeze({ reason: 'gateway.draining', detail: 'the upstream was closed' });
+
+/** Begins to watch the upstream's health where that is configured; connections are made when they are needed. */
+export function openUpstream(settings: UpstreamSettings, observer: UpstreamObserver): Upstream {
+  return new Upstream(settings, observer);
 }
 
 /**
- * The connections to one target, each with one request at a time. The queue is here and not in undici: there, a
- * request that was given up would stay, body and all.
+ * An upstream's connections. It knows its own settings and nothing else of a configuration, so that the next one can
+ * take it over as it is.
  */
-export class Connections {
-  readonly target: Target;
-  readonly #settings: UpstreamSettings;
-  readonly #all: Connection[] = [];
-  /** The one that was used last is used next: those that are not needed grow idle and are closed. */
-  readonly #idle: Connection[] = [];
-  readonly #waiting = new Set<Waiter>();
+export class Upstream {
+  readonly settings: UpstreamSettings;
+  readonly #pools: readonly Pool[];
+  readonly #line: WaitingLine;
+  readonly #stopHealth: () => void;
+  #turn = 0;
+  #underWay = 0;
+  #isClosed = false;
 
-  constructor(target: Target, settings: UpstreamSettings) {
-    this.target = target;
-    this.#settings = settings;
+  constructor(settings: UpstreamSettings, observer: UpstreamObserver) {
+    this.settings = settings;
+    const { name, waiting, waitMs } = settings;
+    this.#pools = settings.targets.map((target) => {
+      return new Pool(target, settings, {
+        ejected: (detail) => observer.ejected(name, target.name, detail),
+        back: () => observer.back(name, target.name),
+        connectFailed: () => observer.connectFailed(name, target.name),
+        // Later: it may be told in the middle of serving.
+        changed: () => queueMicrotask(() => this.#serve()),
+      });
+    });
+    this.#line = new WaitingLine(waiting, waitMs, (waiter) =>
+      waiter.refuse(overloaded(`${name}: no connection was free within ${waitMs} ms (wait)`)),
+    );
+    this.#stopHealth = watchHealth(this.#pools, settings);
   }
 
-  /** Calls `send` at once, or in order of asking. */
+  /** How many requests are under way or wait, those included whose sender has been answered. */
+  get busy(): number {
+    return this.#underWay + this.#line.length;
+  }
+
+  *targets(): Generator<TargetState> {
+    for (const { target, isUp } of this.#pools)
+      yield { upstream: this.settings.name, target: target.name, isUp };
+  }
+
+  /** Whether there is a target where this request has not failed. */
+  hasUntried({ tried }: Waiter): boolean {
+    return (tried?.length ?? 0) < this.#pools.length;
+  }
+
+  /** Calls `send` at once or as soon as a connection is free, or `refuse`. */
   enter(waiter: Waiter): void {
-    const connection = this.#idle.pop() ?? this.#another();
-    if (connection === undefined) this.#waiting.add(waiter);
-    else waiter.send(connection);
+    if (this.#isClosed) {
+      waiter.refuse(CLOSED);
+      return;
+    }
+    const connection = this.#choose(waiter);
+    if (connection !== undefined) this.#give(waiter, connection);
+    else if (!this.#line.join(waiter)) {
+      const { name, waiting } = this.settings;
+      waiter.refuse(overloaded(`${name}: as many as may wait already do (waiting: ${waiting})`));
+    }
   }
 
-  /** Leaves the queue; false: the request is being sent already. */
-  leave(waiter: Waiter): boolean {
-    return this.#waiting.delete(waiter);
+  /** A request that may be waiting is given up. */
+  leave(waiter: Waiter): void {
+    this.#line.leave(waiter);
   }
 
   /** The exchange on this connection is over. Must be called once for each `send`. */
   free(connection: Connection): void {
-    const [next] = this.#waiting;
-    if (next === undefined) {
-      this.#idle.push(connection);
-      return;
-    }
-    this.#waiting.delete(next);
-    next.send(connection);
+    const resting = connection.rest();
+    if (resting === undefined) this.#freed(connection);
+    else resting.then(() => this.#freed(connection));
   }
 
-  get busy(): number {
-    return this.#all.length - this.#idle.length + this.#waiting.size;
-  }
-
+  /** Ends every connection; what is under way fails. */
   async close(): Promise<void> {
-    await Promise.all(this.#all.map(({ client }) => client.destroy()));
+    this.#isClosed = true;
+    this.#stopHealth();
+    this.#line.stop();
+    for (const waiter of this.#line) {
+      this.#line.leave(waiter);
+      waiter.refuse(CLOSED);
+    }
+    await Promise.all(this.#pools.map((pool) => pool.close()));
   }
 
-  #another(): Connection | undefined {
-    if (this.#all.length >= this.#settings.connections) return undefined;
-    const connection = connectionTo(this.target, this.#settings);
-    this.#all.push(connection);
-    return connection;
+  #freed(connection: Connection): void {
+    this.#underWay -= 1;
+    connection.pool.put(connection);
+    if (this.#line.length > 0) this.#serve();
+  }
+
+  /** Gives what is free to those that wait, in their order. */
+  #serve(): void {
+    let inVain = 0;
+    for (const waiter of this.#line) {
+      const connection = this.#choose(waiter);
+      if (connection !== undefined) {
+        this.#line.leave(waiter);
+        this.#give(waiter, connection);
+      } else {
+        // What does not serve one that may go anywhere serves nobody.
+        inVain += 1;
+        if (waiter.tried === undefined || inVain === LOOK_AHEAD) return;
+      }
+    }
+  }
+
+  #give(waiter: Waiter, connection: Connection): void {
+    this.#underWay += 1;
+    waiter.send(connection);
+  }
+
+  /** The targets take turns: those that are up, and one request for each that is to be tried again. */
+  #choose(waiter: Waiter): Connection | undefined {
+    if (this.#underWay >= this.settings.concurrency) return undefined;
+    let someUp = false;
+    for (let count = this.#pools.length; count > 0; count -= 1) {
+      const pool = this.#next();
+      if (waiter.tried?.includes(pool)) continue;
+      if (pool.isUp) someUp = true;
+      else if (!pool.isDue) continue;
+      const connection = pool.take();
+      if (connection !== undefined) return connection;
+    }
+    return someUp || this.#isClosed ? undefined : this.#chooseAnyhow(waiter);
+  }
+
+  /** Nothing is thought to be up: a wrong guess must not refuse what might work. */
+  #chooseAnyhow(waiter: Waiter): Connection | undefined {
+    for (let count = this.#pools.length; count > 0; count -= 1) {
+      const pool = this.#next();
+      const connection = waiter.tried?.includes(pool) ? undefined : pool.take();
+      if (connection !== undefined) return connection;
+    }
+    return undefined;
+  }
+
+  #next(): Pool {
+    this.#turn = (this.#turn + 1) % this.#pools.length;
+    return this.#pools[this.#turn] as Pool;
   }
 }
 
-/** Opens nothing yet: connections are made when they are needed. */
-export function openUpstream(settings: UpstreamSettings): Upstream {
-  const all = settings.targets.map((target) => new Connections(target, settings));
-  let turn = 0;
-  return {
-    settings,
-    get busy() {
-      return all.reduce((sum, connections) => sum + connections.busy, 0);
-    },
-    next: () => {
-      turn = (turn + 1) % all.length;
-      return all[turn] as Connections;
-    },
-    close: async () => {
-      await Promise.all(all.map((connections) => connections.close()));
-    },
-  };
-}
-
-function connectionTo(target: Target, { connectTimeoutMs, tls }: UpstreamSettings): Connection {
-  const connect = buildConnector({
-    timeout: connectTimeoutMs,
-    ...(target.socketPath === undefined ? {} : { socketPath: target.socketPath }),
-    ...(tls?.ca === undefined ? {} : { ca: tls.ca }),
-    ...(tls?.certificate === undefined ? {} : { cert: tls.certificate }),
-    ...(tls?.privateKey === undefined ? {} : { key: tls.privateKey }),
-  });
-  let current: Socket | null = null;
-  const connection = {
-    hasFailed: false,
-    client: new Client(target.origin, {
-      pipelining: 1,
-      connect: (options, done) =>
-        connect(options, (...[error, socket]) => {
-          current = socket;
-          connection.hasFailed = false;
-          // Heard before undici hears it: a reset would otherwise be the good end of an answer without a length.
-          socket?.once('error', () => {
-            if (socket === current) connection.hasFailed = true;
-          });
-          if (error === null) done(null, socket);
-          else done(error, null);
-        }),
-      // The exchange keeps its own time: undici's clock ticks once a second.
-      headersTimeout: 0,
-      bodyTimeout: 0,
-    }),
-  };
-  return connection;
+function overloaded(detail: string): Refusal {
+  return { reason: 'gateway.overloaded', detail };
 }

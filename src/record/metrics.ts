@@ -11,6 +11,7 @@ export interface Gauges {
   bufferedBytes: () => number;
   ready: () => boolean;
   lostLogWrites: () => number;
+  targets: () => Iterable<{ readonly upstream: string; readonly target: string; readonly isUp: boolean }>;
 }
 
 export interface Metrics {
@@ -22,6 +23,8 @@ export interface Metrics {
   reloaded(isTaken: boolean): void;
   /** What ends by itself, from now on. */
   expiries(expiries: readonly Ending[]): void;
+  /** A connection to an upstream's target that could not be made, whether or not another target took the request. */
+  connectFailed(upstream: string, target: string): void;
   watch(gauges: Gauges): void;
   /** The exposition text and its media type. */
   text(): Promise<{ body: string; type: string }>;
@@ -93,6 +96,12 @@ export function openMetrics(): Metrics {
       registers,
     }),
   };
+  const connects = new Counter({
+    name: 'postern_upstream_connect_failures_total',
+    help: 'Connections to upstreams that could not be made.',
+    labelNames: ['upstream', 'target'],
+    registers,
+  });
   // Resolving labels costs more than counting; the same few combinations come again and again.
   const children = new Map<string, Child>();
   return {
@@ -119,6 +128,7 @@ export function openMetrics(): Metrics {
       for (const gauge of Object.values(ends)) gauge.reset();
       for (const { kind, where, name, endsMs } of expiries) ends[kind].set({ where, name }, endsMs / 1000);
     },
+    connectFailed: (upstream, target) => connects.inc({ upstream, target }),
     watch: (gauges) => {
       gauge(registers, 'postern_connections', 'Open connections of senders.', gauges.connections);
       gauge(registers, 'postern_requests_in_flight', 'Requests under way.', gauges.requests);
@@ -132,6 +142,17 @@ export function openMetrics(): Metrics {
       gauge(registers, 'postern_ready', '1: takes traffic; 0: draining, or its state is out of reach.', () =>
         gauges.ready() ? 1 : 0,
       );
+      new Gauge({
+        name: 'postern_upstream_target_up',
+        help: '1: takes requests; 0: ejected after failed connections or health checks.',
+        labelNames: ['upstream', 'target'],
+        registers,
+        collect() {
+          this.reset();
+          for (const { upstream, target, isUp } of gauges.targets())
+            this.set({ upstream, target }, isUp ? 1 : 0);
+        },
+      });
     },
     text: async () => ({ body: await registry.metrics(), type: registry.contentType }),
   };

@@ -1,10 +1,17 @@
 import type { Gateway } from './gateway.ts';
 
-/** The value of one metric on the gateway's admin listener, by its name and labels as they stand in the exposition. */
-export async function metric(gateway: Gateway, name: string): Promise<number | undefined> {
-  const { port } = gateway.admin as { port: number };
-  const response = await fetch(`http://127.0.0.1:${port}/metrics`);
-  const text = await response.text();
-  const line = text.split('\n').find((one) => one.startsWith(`${name} `));
-  return line === undefined ? undefined : Number(line.slice(name.length + 1));
+/** The value of one metric, with exactly these labels, as the gateway tells it now; `undefined`: there is none. */
+export async function metricOf(
+  gateway: Gateway,
+  name: string,
+  labels: Readonly<Record<string, string>> = {},
+): Promise<number | undefined> {
+  const response = await fetch(`http://127.0.0.1:${gateway.admin?.port}/metrics`);
+  const wanted = Object.entries(labels).map(([key, value]) => `${key}="${value}"`);
+  for (const line of (await response.text()).split('\n')) {
+    const [, found, inner, value] = /^(\w+)(?:\{(.*)\})? (\S+)$/.exec(line) ?? [];
+    const given = inner === undefined ? [] : inner.split(/,(?=\w+=")/);
+    if (found === name && given.toSorted().join() === wanted.toSorted().join()) return Number(value);
+  }
+  return undefined;
 }

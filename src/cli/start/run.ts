@@ -1,9 +1,9 @@
 import { type AdminFacts, type AdminServer, openAdmin } from '../../admin/server.ts';
 import { BodyBudget } from '../../body.ts';
-import { type Built, buildGateway, openStore } from '../../build.ts';
+import { type Built, buildGateway, openStore, upstreamObserver } from '../../build.ts';
 import type { Configuration } from '../../config/load.ts';
 import { shownText } from '../../config/show.ts';
-import { type UpstreamPool, upstreamPool } from '../../deliver/pool.ts';
+import { type UpstreamPool, upstreamPool } from '../../deliver/upstream-pool.ts';
 import { type Entrance, type Listener, listen } from '../../listen/server.ts';
 import { type Log, openLog } from '../../record/log.ts';
 import { type Metrics, openMetrics } from '../../record/metrics.ts';
@@ -38,14 +38,15 @@ export async function run(
   files: ReadonlyMap<string, string | undefined>,
 ): Promise<void> {
   const log = openLogFile(settings);
+  const metrics = openMetrics();
   const parts: Process = {
     log,
-    metrics: openMetrics(),
+    metrics,
     store: openState(settings, (warning) => log.logger.warn({ warning }, 'state')),
-    upstreams: upstreamPool(),
+    upstreams: upstreamPool(upstreamObserver(log, metrics)),
     budget: new BodyBudget(settings.limits.bufferedBodies),
   };
-  const { metrics, store } = parts;
+  const { store } = parts;
   const live = liveGateway(settings, build(settings, parts));
   let phase: 'starting' | 'serving' | 'draining' = 'starting';
   const notReady = () => (phase === 'serving' ? store.problem() : phase);
@@ -70,6 +71,7 @@ export async function run(
     bufferedBytes: () => parts.budget.usedBytes,
     ready: () => notReady() === undefined,
     lostLogWrites: () => log.losses(),
+    targets: () => live.built.targets(),
   });
   for (const warning of warnings) log.logger.warn({ warning }, 'configuration');
   const expiring = watchExpiries({ log, metrics });

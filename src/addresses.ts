@@ -28,6 +28,11 @@ export function addressText(value: AddressValue): string {
   return new URL(`http://[${groups(8, 16n, 16).join(':')}]/`).hostname.slice(1, -1);
 }
 
+/** What one customer holds: an IPv4 address, or the upper half of an IPv6 address, its /64. */
+export function networkOf(address: AddressValue): AddressValue {
+  return typeof address === 'number' ? address : address >> 64n;
+}
+
 /** An address or CIDR as its first and last address; `undefined`: not one, or its host bits are set. */
 export function parseRange(text: string): { first: AddressValue; last: AddressValue } | undefined {
   const slash = text.indexOf('/');

@@ -1,6 +1,6 @@
 import { addressSet } from './addresses.ts';
 import { attester } from './attest.ts';
-import { checksFor } from './check/index.ts';
+import { type Checks, checksFor } from './check/index.ts';
 import { RateTables } from './check/rate-tables.ts';
 import { answerDeadlineMs, defaultTimeoutMs } from './deadline.ts';
 import type { TargetState, Upstream, UpstreamObserver } from './deliver/upstream.ts';
@@ -9,6 +9,7 @@ import { fieldCount, fieldValue } from './fields.ts';
 import { createGateway, type Gateway, type Route } from './gateway.ts';
 import { upstreamFields } from './headers.ts';
 import { isOneTrust, trustFinder } from './listen/trust.ts';
+import type { Pulse } from './pulse.ts';
 import type { Log } from './record/log.ts';
 import type { Metrics } from './record/metrics.ts';
 import { responderFor } from './respond.ts';
@@ -40,6 +41,7 @@ export interface Built {
 export interface Lasting {
   readonly store: Store;
   readonly upstreams: UpstreamPool;
+  readonly pulse: Pulse;
 }
 
 export interface Recorders {
@@ -77,7 +79,7 @@ export function buildGateway(
     path: route.path,
     host: route.host,
     headers: route.headers,
-    route: compile(route, upstreams.get(route.upstream) as Upstream, rates),
+    route: compile(route, upstreams.get(route.upstream) as Upstream, checksFor(route, rates, lasting.pulse)),
   }));
   const table = routeTable(compiled);
   const choosing = choosingHeaders(settings.routes);
@@ -129,8 +131,7 @@ export function upstreamObserver({ logger }: Log, metrics: Metrics): UpstreamObs
 
 const NOT_FOUND: Refusal = Object.freeze({ reason: 'route.not_found' });
 
-function compile(route: RouteSettings, upstream: Upstream, rates: RateTables): Route {
-  const checks = checksFor(route, rates);
+function compile(route: RouteSettings, upstream: Upstream, checks: Checks): Route {
   return {
     name: route.name,
     sender: route.sender?.name,

@@ -92,6 +92,10 @@ export interface Limits {
   readonly body: number;
   readonly bufferedBodies: number;
   readonly connections: number;
+  /** Of one address, or one IPv6 /64; `undefined`: no cap. */
+  readonly connectionsPerAddress: number | undefined;
+  /** How long the event loop may be busy before new requests are turned away. */
+  readonly eventLoopDelay: number;
   readonly handshakeTimeout: number;
   readonly headerTimeout: number;
   readonly bodyTimeout: number;

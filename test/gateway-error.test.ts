@@ -58,11 +58,20 @@ beforeAll(async () => {
     idleTimeout: 5000,
   } as Limits;
   listener = await listen({
-    entrance: { settings: { listen: LISTEN, tls, limits }, admits: () => true, keepsDer: false },
+    entrance: {
+      settings: { listen: LISTEN, tls, limits },
+      admits: () => true,
+      keepsDer: false,
+      room: Number.POSITIVE_INFINITY,
+    },
     handler: gateway,
     budget: new BodyBudget(1 << 20),
-    failedHandshake: () => undefined,
-    full: () => undefined,
+    notes: {
+      full: () => undefined,
+      overCap: () => undefined,
+      droppedHandshake: () => undefined,
+      failedHandshake: () => undefined,
+    },
   });
 });
 afterAll(() => {

@@ -3,6 +3,9 @@ import type { AddressInfo } from 'node:net';
 import { isSecret, type Secret, secretOf } from '../compare.ts';
 import type { AdminSettings } from '../settings.ts';
 
+/** Probes and scrapers need few; more would take the file descriptors that senders and upstreams live on. */
+export const MOST_ADMIN_CONNECTIONS = 16;
+
 /** What the admin listener tells. */
 export interface AdminFacts {
   /** Why no traffic should be sent here; `undefined`: ready. */
@@ -31,6 +34,7 @@ export async function openAdmin(
   const server = createServer((request, response) => {
     serve(request, response, secret, facts).catch(() => response.destroy());
   });
+  server.maxConnections = MOST_ADMIN_CONNECTIONS;
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen({ host: address, port }, resolve);

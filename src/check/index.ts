@@ -1,8 +1,10 @@
+import type { Pulse } from '../pulse.ts';
 import type { RouteSettings } from '../settings.ts';
 import type { Check, Head, Message } from '../types.ts';
 import { addressCheck } from './address.ts';
 import { authorizationCheck } from './authorization.ts';
 import { certificateCheck } from './certificate.ts';
+import { loadCheck } from './load.ts';
 import { rateCheck } from './rate.ts';
 import type { RateTables } from './rate-tables.ts';
 import { signatureCheck } from './signature.ts';
@@ -14,7 +16,7 @@ export interface Checks {
 }
 
 /** What a route does not configure is not in its lists: nothing is decided per request that is known at load. */
-export function checksFor(route: RouteSettings, tables: RateTables): Checks {
+export function checksFor(route: RouteSettings, tables: RateTables, pulse: Pulse): Checks {
   const { addresses, certificate, authorization, signature } = route;
   const rates = route.rateLimits.map((limit, place) => ({
     by: limit.key.by,
@@ -26,6 +28,7 @@ export function checksFor(route: RouteSettings, tables: RateTables): Checks {
   const ratesLast = signature !== undefined && certificate === 'none' && authorization.length === 0;
   return {
     head: [
+      loadCheck(pulse),
       ...(addresses === 'any' ? [] : [addressCheck(addresses)]),
       ...(certificate === 'none' ? [] : [certificateCheck(certificate)]),
       ...byAddress,

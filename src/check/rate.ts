@@ -1,3 +1,4 @@
+import { networkOf } from '../addresses.ts';
 import { fieldValue } from '../fields.ts';
 import type { RateKey, RateLimit } from '../settings.ts';
 import { type Check, type Head, PASS, type Peer, type Verdict } from '../types.ts';
@@ -38,7 +39,7 @@ function keyReader(key: RateKey): (head: Head) => string {
     case 'route':
       return () => '';
     case 'address':
-      return ({ peer }) => networkOf(peer);
+      return ({ peer }) => networkKey(peer);
     case 'certificate':
       return ({ peer }) => peer.certificate?.fingerprint ?? '';
     case 'header':
@@ -47,6 +48,6 @@ function keyReader(key: RateKey): (head: Head) => string {
 }
 
 /** One customer holds a whole IPv6 /64: counting single addresses would limit nobody. */
-function networkOf({ address, addressValue }: Peer): string {
-  return typeof addressValue === 'number' ? address : (addressValue >> 64n).toString(36);
+function networkKey({ address, addressValue }: Peer): string {
+  return typeof addressValue === 'number' ? address : networkOf(addressValue).toString(36);
 }

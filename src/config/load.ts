@@ -141,6 +141,8 @@ function loadLimits(root: Readonly<Record<string, unknown>>, report: Report): Li
     body: input.body,
     bufferedBodies: input.buffered_bodies,
     connections: input.connections,
+    connectionsPerAddress: input.connections_per_address,
+    eventLoopDelay: input.event_loop_delay,
     handshakeTimeout: input.handshake_timeout,
     headerTimeout: input.header_timeout,
     bodyTimeout: input.body_timeout,

@@ -132,8 +132,16 @@ export const limitsSchema = section(
       .describe('What all bodies held at one time may take; past it the answer is 503 with Retry-After.'),
     connections: integer('a number of connections', 1, 1_000_000)
       .prefault(10_000)
-      .describe('How many connections may be open at one time.'),
-    handshake_timeout: duration().prefault('10s').describe('How long a TLS handshake may take.'),
+      .describe('How many connections may be open at one time; past it the least needed one gives way.'),
+    connections_per_address: integer('a number of connections', 1, 1_000_000)
+      .optional()
+      .describe('How many of them may be of one address, or one IPv6 /64; default: no cap.'),
+    event_loop_delay: duration()
+      .prefault('500ms')
+      .describe('How long the process may be behind; past it new requests get 503 with Retry-After.'),
+    handshake_timeout: duration()
+      .prefault('10s')
+      .describe('How long a connection may take to finish its TLS handshake, a PROXY header included.'),
     header_timeout: duration().prefault('10s').describe("How long a request's head may take."),
     body_timeout: duration()
       .prefault('10s')

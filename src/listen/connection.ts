@@ -120,12 +120,14 @@ export class Connection implements Line {
     const parsed = this.inbox.takeHead();
     if (parsed === undefined) {
       if (this.hasEnded) this.#close();
+      else if (this.options.seat.stage === 'idle') this.options.seat.moveTo('heading', startedMs);
     } else if ('reason' in parsed) this.#refuse(parsed);
     else this.#begin(parsed, startedMs);
   }
 
   #begin(parsed: ParsedHead, startedMs: number): void {
-    const { shared, peer: own } = this.options;
+    const { shared, peer: own, seat } = this.options;
+    seat.moveTo('busy', startedMs);
     const exchange = new Exchange(parsed, this);
     this.#exchange = exchange;
     this.#phase = 'request';
@@ -209,7 +211,9 @@ export class Connection implements Line {
       this.#close();
       return;
     }
-    this.alarm.set(performance.now() + this.options.shared.limits.idleTimeout, () => this.#close());
+    const nowMs = performance.now();
+    this.options.seat.moveTo('idle', nowMs);
+    this.alarm.set(nowMs + this.options.shared.limits.idleTimeout, () => this.#close());
     this.wanted();
     // Not at once: a client that sends many requests ahead must not fill the stack, nor keep others waiting.
     if (this.inbox.size > 0)

@@ -11,7 +11,7 @@ const EMPTY = Buffer.alloc(0);
 const TOO_LARGE: Refusal = Object.freeze({ reason: 'body.too_large' });
 const OVERLOADED: Refusal = Object.freeze({
   reason: 'gateway.overloaded',
-  detail: 'too many bodies at once',
+  detail: 'limits.buffered_bodies',
 });
 const TIMEOUT: Refusal = Object.freeze({ reason: 'body.timeout' });
 const INCOMPLETE: Refusal = Object.freeze({ reason: 'body.incomplete' });

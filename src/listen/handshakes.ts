@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import { createSecureContext, createServer, type Server, type TLSSocket, type TlsOptions } from 'node:tls';
 import type { RevocationList, TlsHost, TlsSettings } from '../settings.ts';
 import type { Peer, Refusal } from '../types.ts';
+import type { Newcomer } from './accept.ts';
 import { type FindIssuers, issuerFinder } from './chain.ts';
 import { certificateRefusal, identify, KnownCertificates } from './identify.ts';
 import { type CheckRevocation, revocationCheck } from './revocation.ts';
@@ -13,7 +14,7 @@ export interface HandshakeOptions {
   readonly timeoutMs: number;
   /** Whether any route hands the client's certificate on. */
   readonly keepsDer: boolean;
-  readonly done: (socket: TLSSocket, peer: Peer, trust: Trust) => void;
+  readonly done: (socket: TLSSocket, newcomer: Newcomer, peer: Peer, trust: Trust) => void;
   readonly refused: (refusal: Refusal, address: string) => void;
   /** Failed for another reason than the client's certificate: a scanner, a wrong protocol, a timeout. */
   readonly failed: (address: string, code: string) => void;
@@ -22,7 +23,7 @@ export interface HandshakeOptions {
 /** TLS under one state of certificates and client trust; another state is another of these. */
 export interface Handshakes {
   /** Begins a handshake on a connection; whose it is, is told beforehand. */
-  begin(socket: Socket, address: string): void;
+  begin(newcomer: Newcomer): void;
 }
 
 /** Forward secrecy and authenticated encryption only; the shorter AES first, since it is the faster. */
@@ -46,17 +47,19 @@ export function openHandshakes(options: HandshakeOptions): Handshakes {
   const judges = new Map<TlsHost, Judge>();
   for (const host of [tls, ...tls.hosts])
     judges.set(host, { issuersOf: issuerFinder(host.clientCa), revocation: ownCheckOf(host, tls) });
-  const addresses = new WeakMap<Socket, string>();
+  const newcomers = new WeakMap<Socket, Newcomer>();
   const server = serverFor(options, find);
 
   server.on('secureConnection', (socket) => {
-    const address = addressOf(socket, addresses);
+    const newcomer = newcomerOf(socket, newcomers);
+    if (newcomer === undefined) return void socket.destroy();
+    const { address } = newcomer.seat;
     try {
       const trust = trustOf(socket, find);
       const judge = judges.get(trust.settings) as Judge;
       const peer = identify(socket, { address, host: trust.host, keepsDer, known, ...judge });
       if (peer.certificate !== undefined || trust.settings.clientCertificate === 'optional') {
-        done(socket, peer, trust);
+        done(socket, newcomer, peer, trust);
         return;
       }
       // Where hosts differ OpenSSL lets all of them finish; and a resumed session is judged by nobody else.
@@ -69,7 +72,8 @@ export function openHandshakes(options: HandshakeOptions): Handshakes {
   });
 
   server.on('tlsClientError', (error: NodeJS.ErrnoException, socket) => {
-    const address = addressOf(socket, addresses);
+    const { address = '', isExpelled = false } = newcomerOf(socket, newcomers)?.seat ?? {};
+    if (isExpelled) return;
     const code = error.code ?? error.message;
     const rejected: unknown = socket.authorizationError;
     if (code === 'ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE') refused(MISSING, address);
@@ -79,9 +83,9 @@ export function openHandshakes(options: HandshakeOptions): Handshakes {
   });
 
   return {
-    begin: (socket, address) => {
-      addresses.set(socket, address);
-      server.emit('connection', socket);
+    begin: (newcomer) => {
+      newcomers.set(newcomer.socket, newcomer);
+      server.emit('connection', newcomer.socket);
     },
   };
 }
@@ -173,8 +177,8 @@ function issuersOf(lists: readonly RevocationList[]): string {
   return lists.map(({ issuer, file }) => `${issuer} (${file})`).join(', ');
 }
 
-/** The address as it was when the connection was accepted: a socket that is gone has none. */
-function addressOf(socket: TLSSocket, addresses: WeakMap<Socket, string>): string {
+/** Whose connection it is, as it was when it was accepted: a socket that is gone has no address. */
+function newcomerOf(socket: TLSSocket, newcomers: WeakMap<Socket, Newcomer>): Newcomer | undefined {
   const parent = (socket as unknown as { _parent?: Socket })._parent;
-  return (parent && addresses.get(parent)) ?? '';
+  return parent && newcomers.get(parent);
 }

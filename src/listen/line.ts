@@ -2,6 +2,7 @@ import type { BodyBudget } from '../body.ts';
 import type { Limits } from '../settings.ts';
 import type { Handler, Peer } from '../types.ts';
 import type { Alarm } from './alarm.ts';
+import type { Seat } from './crowd.ts';
 import type { ResolvePeer } from './forwarded.ts';
 import type { Inbox } from './inbox.ts';
 
@@ -17,6 +18,8 @@ export interface Shared {
 export interface ConnectionOptions {
   readonly shared: Shared;
   readonly peer: Peer;
+  /** Its place among all connections. */
+  readonly seat: Seat;
 }
 
 /** What an exchange needs of the connection it runs on. */

@@ -1,16 +1,18 @@
-import { createServer, type Server, type Socket } from 'node:net';
+import { createServer, type Server } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { isDeepStrictEqual } from 'node:util';
-import { addressSet, withoutZoneAndMapping } from '../addresses.ts';
+import { addressSet } from '../addresses.ts';
 import type { BodyBudget } from '../body.ts';
 import type { RevocationList, Settings, TlsSettings } from '../settings.ts';
 import type { AddressValue, Handler, Peer } from '../types.ts';
-import { type AcceptRules, acceptSocket } from './accept.ts';
+import { type AcceptNotes, type AcceptRules, acceptSocket, type Doorway, type Newcomer } from './accept.ts';
 import { Connection } from './connection.ts';
+import { Crowd, type CrowdLimits } from './crowd.ts';
 import { forwardedPeer } from './forwarded.ts';
 import { type Handshakes, openHandshakes } from './handshakes.ts';
 import type { Shared } from './line.ts';
 import { type FindTrust, type Trust, trustFinder } from './trust.ts';
+import { HandshakeTurns } from './turns.ts';
 
 /** What a listener is told anew when the configuration changes. */
 export interface Entrance {
@@ -18,22 +20,24 @@ export interface Entrance {
   readonly admits: (address: AddressValue) => boolean;
   /** Whether any route hands the client's certificate on. */
   readonly keepsDer: boolean;
+  /** For how many connections the system has file descriptors; infinite where nobody knows. */
+  readonly room: number;
 }
 
 export interface ListenOptions {
   readonly entrance: Entrance;
   readonly handler: Handler;
   readonly budget: BodyBudget;
-  /** A connection beyond `limits.connections`, dropped. */
-  readonly full: (address: string) => void;
-  /** A handshake that failed for another reason than its certificate: a scanner, a wrong protocol, a timeout. */
-  readonly failedHandshake: (address: string, code: string) => void;
+  readonly notes: AcceptNotes;
 }
 
 export interface Listener {
   readonly address: string;
   readonly port: number;
+  /** All that are open, those included that have not finished their handshake. */
   connections(): number;
+  /** Handshakes that have begun or wait for that. */
+  handshakes(): number;
   /**
    * From now on new connections and handshakes are judged by this; the address and port stay. Connections that were
    * let in under another client trust are closed, after the request that is under way.
@@ -55,6 +59,7 @@ interface Current {
   readonly entrance: Entrance;
   readonly trustOf: FindTrust;
   readonly rules: AcceptRules;
+  readonly handshakes: Handshakes;
   /** When the next revocation list ends, after which OpenSSL refuses those that it is needed for. */
   readonly listEndsMs: number;
 }
@@ -66,9 +71,16 @@ const SWEEP_MS = 100;
  * @throws Error where the address cannot be bound
  */
 export async function listen(options: ListenOptions): Promise<Listener> {
-  const { handler, failedHandshake, full } = options;
+  const { handler, notes } = options;
   const connections = new Map<Connection, Trust>();
-  const sockets = new Set<Socket>();
+  const crowd = new Crowd(capsOf(options.entrance), notes.full);
+  const door: Doorway = {
+    crowd,
+    turns: new HandshakeTurns(crowd, notes.droppedHandshake),
+    rules: () => current.rules,
+    notes,
+    begin: (newcomer) => current.handshakes.begin(newcomer),
+  };
   const shared: { -readonly [Key in keyof Shared]: Shared[Key] } = {
     handler,
     budget: options.budget,
@@ -85,19 +97,13 @@ export async function listen(options: ListenOptions): Promise<Listener> {
     const isTrustedProxy = addressSet(listen.trustedProxies);
     const timeoutMs = limits.handshakeTimeout;
     const refused = handler.refuseConnection;
-    const failed = failedHandshake;
+    const failed = notes.failedHandshake;
     const fresh = () => openHandshakes({ tls, timeoutMs, keepsDer, done: admit, refused, failed });
     return {
       entrance,
       trustOf: trustFinder(tls),
-      rules: {
-        listen,
-        isTrustedProxy,
-        admits,
-        headerMs: timeoutMs,
-        handshakes: handshakes ?? fresh(),
-        refused,
-      },
+      rules: { listen, isTrustedProxy, admits, refused },
+      handshakes: handshakes ?? fresh(),
       listEndsMs: listEnd(tls),
     };
   }
@@ -107,19 +113,22 @@ export async function listen(options: ListenOptions): Promise<Listener> {
     const { limits, listen } = next.entrance.settings;
     shared.limits = limits;
     shared.resolvePeer = listen.forwardedFor ? forwardedPeer(next.rules.isTrustedProxy) : undefined;
-    server.maxConnections = limits.connections;
+    crowd.limits = capsOf(next.entrance);
   }
 
-  function admit(socket: TLSSocket, peer: Peer, trust: Trust): void {
+  function admit(socket: TLSSocket, { seat }: Newcomer, peer: Peer, trust: Trust): void {
     if (current.trustOf(trust.host).id !== trust.id) {
-      failedHandshake(peer.address, 'the client trust changed during the handshake');
+      notes.failedHandshake(peer.address, 'the client trust changed during the handshake');
       socket.destroy();
       return;
     }
     // Only now: a handshake whose client has hung up would stay until its timeout.
     socket.allowHalfOpen = true;
-    const connection = new Connection(socket, { shared, peer });
+    const connection = new Connection(socket, { shared, peer, seat });
     connections.set(connection, trust);
+    seat.close = () => connection.destroy();
+    seat.moveTo('idle', performance.now());
+    door.turns.wake();
     socket.on('close', () => connections.delete(connection));
     if (phase === 'leaving') connection.leave();
     else if (phase === 'draining') connection.drain();
@@ -136,18 +145,15 @@ export async function listen(options: ListenOptions): Promise<Listener> {
     return count;
   }
 
-  const server = createServer({ noDelay: true }, (socket) => {
-    sockets.add(socket);
-    socket.on('close', () => sockets.delete(socket));
-    acceptSocket(socket, current.rules);
-  });
-  server.on('drop', (dropped) => full(withoutZoneAndMapping(dropped?.remoteAddress ?? '')));
+  const server = createServer({ noDelay: true }, (socket) => acceptSocket(socket, door));
   apply(current);
   await bound(server, options.entrance.settings.listen);
 
   const sweeping = setInterval(() => {
     const nowMs = performance.now();
     for (const connection of connections.keys()) connection.alarm.sweep(nowMs);
+    crowd.endUnfinished(nowMs - current.entrance.settings.limits.handshakeTimeout);
+    door.turns.wake();
     if (Date.now() >= current.listEndsMs) endList();
   }, SWEEP_MS);
 
@@ -168,10 +174,11 @@ export async function listen(options: ListenOptions): Promise<Listener> {
   return {
     address: options.entrance.settings.listen.address,
     port,
-    connections: () => connections.size,
+    connections: () => crowd.size,
+    handshakes: () => crowd.sizeOf('waiting') + crowd.sizeOf('shaking'),
     replace: (entrance) => {
       const isSame = isSameHandshake(current.entrance, entrance);
-      apply(prepare(entrance, isSame ? current.rules.handshakes : undefined));
+      apply(prepare(entrance, isSame ? current.handshakes : undefined));
       return retire((trust) => current.trustOf(trust.host).id !== trust.id);
     },
     leave: () => {
@@ -185,10 +192,14 @@ export async function listen(options: ListenOptions): Promise<Listener> {
     },
     closed: closed.promise,
     destroy: () => {
-      for (const connection of connections.keys()) connection.destroy();
-      for (const socket of sockets) socket.destroy();
+      for (const seat of [...crowd]) crowd.expel(seat);
     },
   };
+}
+
+/** How many connections there may be: what the configuration allows, as far as the system allows it. */
+function capsOf({ settings: { limits }, room }: Entrance): CrowdLimits {
+  return { connections: Math.min(limits.connections, room), perAddress: limits.connectionsPerAddress };
 }
 
 /** Whether handshakes go on as they are: then sessions may still be resumed. A reload reads all files again. */

@@ -7,6 +7,8 @@ const BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5
 /** Values that are read when somebody asks. */
 export interface Gauges {
   connections: () => number;
+  handshakes: () => number;
+  eventLoopDelayMs: () => number;
   requests: () => number;
   bufferedBytes: () => number;
   ready: () => boolean;
@@ -17,6 +19,10 @@ export interface Gauges {
 export interface Metrics {
   request(entry: Entry, totalMs: number): void;
   refusedConnection(reason: string): void;
+  /** A connection closed so that a newer one gets in: `unfinished` or `idle`. */
+  gaveWay(state: string): void;
+  /** Something was turned away before it could hurt what is under way; by which limit. */
+  shed(reason: string): void;
   /** A claim that could not be kept after its event was delivered. */
   unkeptClaim(): void;
   /** Whether the last new configuration was taken, or refused with the old one still at work. */
@@ -63,6 +69,18 @@ export function openMetrics(): Metrics {
   const connections = new Counter({
     name: 'postern_refused_connections_total',
     help: 'Connections closed before or in the TLS handshake.',
+    labelNames: ['reason'],
+    registers,
+  });
+  const gaveWay = new Counter({
+    name: 'postern_connections_given_way_total',
+    help: 'Connections closed so that newer ones get in, by what they were: unfinished or idle.',
+    labelNames: ['state'],
+    registers,
+  });
+  const shed = new Counter({
+    name: 'postern_shed_total',
+    help: 'Requests and handshakes turned away for want of capacity, by the limit that was reached.',
     labelNames: ['reason'],
     registers,
   });
@@ -117,8 +135,11 @@ export function openMetrics(): Metrics {
       }
       child.count.inc();
       child.seconds.observe(totalMs / 1000);
+      if (entry.reason === 'gateway.overloaded') shed.inc({ reason: limitIn(entry) });
     },
     refusedConnection: (reason) => connections.inc({ reason }),
+    gaveWay: (state) => gaveWay.inc({ state }),
+    shed: (reason) => shed.inc({ reason }),
     unkeptClaim: () => unkept.inc(),
     reloaded: (isTaken) => {
       reloads.inc({ result: isTaken ? 'taken' : 'refused' });
@@ -131,6 +152,18 @@ export function openMetrics(): Metrics {
     connectFailed: (upstream, target) => connects.inc({ upstream, target }),
     watch: (gauges) => {
       gauge(registers, 'postern_connections', 'Open connections of senders.', gauges.connections);
+      gauge(
+        registers,
+        'postern_handshakes',
+        'Handshakes that have begun, or wait for that.',
+        gauges.handshakes,
+      );
+      gauge(
+        registers,
+        'postern_event_loop_delay_seconds',
+        'By how much the process is behind with what has arrived.',
+        () => gauges.eventLoopDelayMs() / 1000,
+      );
       gauge(registers, 'postern_requests_in_flight', 'Requests under way.', gauges.requests);
       gauge(registers, 'postern_buffered_body_bytes', 'Memory held by bodies.', gauges.bufferedBytes);
       gauge(
@@ -156,6 +189,11 @@ export function openMetrics(): Metrics {
     },
     text: async () => ({ body: await registry.metrics(), type: registry.contentType }),
   };
+}
+
+/** The limit that was reached: a detail begins with its name. */
+function limitIn({ detail = '' }: Entry): string {
+  return detail.split(':', 1)[0] as string;
 }
 
 function gauge(registers: Registry[], name: string, help: string, read: () => number): void {

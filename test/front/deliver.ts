@@ -2,6 +2,7 @@ import { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import { BodyBudget } from '../../src/body.ts';
 import { Connection } from '../../src/listen/connection.ts';
+import { Crowd, type Seat } from '../../src/listen/crowd.ts';
 import { factsOf } from '../../src/reasons.ts';
 import type { Handler, Peer, Refusal, Reply } from '../../src/types.ts';
 import type { Reading } from './read.ts';
@@ -29,6 +30,7 @@ const PEER: Peer = {
   certificateError: undefined,
 };
 const LIMITS = { headerTimeout: 10_000, bodyTimeout: 10_000, idleTimeout: 10_000 };
+const NO_LIMITS = { connections: 1, perAddress: undefined };
 const LIMIT_BYTES = 64 * 1024;
 /** A request for this is refused at its head, its body unread; one for the other has a body of 8 bytes at most. */
 const REFUSED_PATH = '/refused';
@@ -79,6 +81,7 @@ export async function deliver(pieces: readonly Buffer[], pace: Pace): Promise<Ou
   new Connection(tlsSocket, {
     shared: { handler, budget: new BodyBudget(2 * LIMIT_BYTES), limits: LIMITS, resolvePeer: undefined },
     peer: PEER,
+    seat: new Crowd(NO_LIMITS, () => undefined).enter('127.0.0.1', () => undefined) as Seat,
   });
   await settle();
   for (const piece of pieces) {

@@ -26,6 +26,10 @@ export interface StartOptions {
   readonly folder?: string;
   /** What stands behind `node`, for the configuration file; default: the program of this checkout, `start`. */
   readonly command?: (file: string) => readonly string[];
+  /** How many files it may have open: `ulimit -n`. */
+  readonly openFiles?: number;
+  /** A module that is run in it first. */
+  readonly preload?: string;
 }
 
 /** A running gateway: the real program in a process of its own. */
@@ -183,8 +187,12 @@ interface Launched {
 }
 
 function launch(folder: string, options: StartOptions): Launched {
-  const { command = (file) => [MAIN, 'start', '--config', file] } = options;
-  const child = spawn(process.execPath, command(join(folder, 'postern.yaml')), {
+  const { openFiles, preload, command: behind = (file) => [MAIN, 'start', '--config', file] } = options;
+  const ahead = preload === undefined ? [] : ['--import', preload];
+  const node = [process.execPath, ...ahead, ...behind(join(folder, 'postern.yaml'))];
+  const command =
+    openFiles === undefined ? node : ['bash', '-c', `ulimit -n ${openFiles}; exec "$@"`, 'bash', ...node];
+  const child = spawn(command[0] as string, command.slice(1), {
     cwd: folder,
     env: { PATH: process.env.PATH ?? '', ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -21,6 +21,8 @@ export interface ReloadOptions {
    */
   readonly apply: (settings: Settings) => number;
   readonly expiries: (expiries: readonly Expiry[]) => void;
+  /** Called after each attempt: what it took of the process's time was meant to be. */
+  readonly ended: () => void;
 }
 
 export interface Reloader {
@@ -55,6 +57,7 @@ export function openReloader(
       metrics.reloaded(false);
     }
     watch.watch(noted);
+    options.ended();
   }
 
   function take({ settings, warnings, expiries }: Configuration, cause: string): void {

@@ -5,6 +5,7 @@ import type { Configuration } from '../../config/load.ts';
 import { shownText } from '../../config/show.ts';
 import { type UpstreamPool, upstreamPool } from '../../deliver/upstream-pool.ts';
 import { type Entrance, type Listener, listen } from '../../listen/server.ts';
+import { openPulse, type Pulse } from '../../pulse.ts';
 import { type Log, openLog } from '../../record/log.ts';
 import { type Metrics, openMetrics } from '../../record/metrics.ts';
 import type { Settings } from '../../settings.ts';
@@ -13,9 +14,11 @@ import type { Store } from '../../types.ts';
 import { bind } from '../bind.ts';
 import { CliError } from '../exit.ts';
 import { surviveFaults } from '../fault.ts';
+import { crowdNotes } from './crowding.ts';
 import { watchExpiries } from './expiring.ts';
 import { drain } from './leave.ts';
 import { type Live, liveGateway } from './live.ts';
+import { readOpenFileLimit, roomFor } from './open-files.ts';
 import { openReloader } from './reload.ts';
 
 /** What one process has once, whatever its configuration becomes. */
@@ -25,6 +28,9 @@ interface Process {
   readonly store: Store;
   readonly upstreams: UpstreamPool;
   readonly budget: BodyBudget;
+  readonly pulse: Pulse;
+  /** `undefined`: as many as it likes. */
+  readonly openFiles: number | undefined;
 }
 
 /**
@@ -45,8 +51,10 @@ export async function run(
     store: openState(settings, (warning) => log.logger.warn({ warning }, 'state')),
     upstreams: upstreamPool(upstreamObserver(log, metrics)),
     budget: new BodyBudget(settings.limits.bufferedBodies),
+    pulse: openPulse(settings.limits.eventLoopDelay),
+    openFiles: readOpenFileLimit(),
   };
-  const { store } = parts;
+  const { store, pulse } = parts;
   const live = liveGateway(settings, build(settings, parts));
   let phase: 'starting' | 'serving' | 'draining' = 'starting';
   const notReady = () => (phase === 'serving' ? store.problem() : phase);
@@ -67,13 +75,17 @@ export async function run(
   phase = 'serving';
   metrics.watch({
     connections: () => listener.connections(),
+    handshakes: () => listener.handshakes(),
+    eventLoopDelayMs: () => pulse.delayMs(),
     requests: () => live.inFlight(),
     bufferedBytes: () => parts.budget.usedBytes,
     ready: () => notReady() === undefined,
     lostLogWrites: () => log.losses(),
     targets: () => live.built.targets(),
   });
-  for (const warning of warnings) log.logger.warn({ warning }, 'configuration');
+  for (const warning of [...warnings, ...roomWarnings(settings, parts)]) {
+    log.logger.warn({ warning }, 'configuration');
+  }
   const expiring = watchExpiries({ log, metrics });
   expiring.watch(expiries);
   log.logger.info(
@@ -96,6 +108,7 @@ export async function run(
       started: settings,
       apply: (next) => apply(next, { live, listener, parts }),
       expiries: (next) => expiring.watch(next),
+      ended: () => pulse.restart(),
     },
     files,
   );
@@ -108,8 +121,9 @@ export async function run(
   await close(parts);
 }
 
-function build(settings: Settings, { log, metrics, store, upstreams }: Process, before?: Built): Built {
-  return buildGateway(settings, { store, upstreams }, { log, metrics }, before);
+function build(settings: Settings, parts: Process, before?: Built): Built {
+  const { log, metrics, store, upstreams, pulse } = parts;
+  return buildGateway(settings, { store, upstreams, pulse }, { log, metrics }, before);
 }
 
 /** Everything of a new configuration that can fail comes first. */
@@ -120,42 +134,35 @@ function apply(
   const built = build(settings, parts, live.built);
   let closed: number;
   try {
-    closed = listener.replace(entranceOf(settings, built));
+    closed = listener.replace(entranceOf(settings, built, parts));
   } catch (error) {
     built.release();
     throw error;
   }
   parts.budget.limitBytes = settings.limits.bufferedBodies;
+  parts.pulse.limitMs = settings.limits.eventLoopDelay;
   live.replace(settings, built);
   return closed;
 }
 
-function entranceOf(settings: Settings, { admits }: Built): Entrance {
+function entranceOf(settings: Settings, { admits }: Built, { openFiles }: Process): Entrance {
   const keepsDer = settings.routes.some((route) => route.clientCertificateHeader);
-  return { settings, admits, keepsDer };
+  return { settings, admits, keepsDer, room: roomFor(settings, openFiles).connections };
 }
 
-function openListener(live: Live, { log, metrics, budget }: Process): Promise<Listener> {
+function roomWarnings(settings: Settings, { openFiles }: Process): readonly string[] {
+  const { warning } = roomFor(settings, openFiles);
+  return warning === undefined ? [] : [warning];
+}
+
+function openListener(live: Live, parts: Process): Promise<Listener> {
   const { settings, built } = live;
-  const warnOfFull = onceASecond((address: string) =>
-    log.logger.warn(
-      { peer: { address }, limit: live.settings.limits.connections },
-      'limits.connections reached',
-    ),
-  );
   return bind({ section: 'listen', ...settings.listen }, () =>
     listen({
-      entrance: entranceOf(settings, built),
+      entrance: entranceOf(settings, built, parts),
       handler: live.handler,
-      budget,
-      failedHandshake: (address, code) => {
-        metrics.refusedConnection('handshake');
-        log.logger.debug({ peer: { address }, code }, 'handshake failed');
-      },
-      full: (address) => {
-        metrics.refusedConnection('limits.connections');
-        warnOfFull(address);
-      },
+      budget: parts.budget,
+      notes: crowdNotes(parts),
     }),
   );
 }
@@ -183,7 +190,8 @@ function endNow(log: Log, signal: string): void {
   log.end().finally(() => process.exit(1));
 }
 
-async function close({ log, store, upstreams }: Process): Promise<void> {
+async function close({ log, store, upstreams, pulse }: Process): Promise<void> {
+  pulse.close();
   await upstreams.close();
   store.close();
   log.logger.info('stopped');
@@ -214,17 +222,4 @@ function openState(settings: Settings, warn: (sentence: string) => void): Store 
       error instanceof StateFileError ? 78 : 1,
     );
   }
-}
-
-/** A flood of the same event is one line a second. */
-function onceASecond<Arguments extends readonly unknown[]>(
-  act: (...given: Arguments) => void,
-): (...given: Arguments) => void {
-  let lastMs = Number.NEGATIVE_INFINITY;
-  return (...given) => {
-    const nowMs = performance.now();
-    if (nowMs - lastMs < 1000) return;
-    lastMs = nowMs;
-    act(...given);
-  };
 }

@@ -3,8 +3,6 @@ import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { configurationJsonSchema, type JsonSchema } from '../src/config/json-schema.ts';
-import { loadConfig } from '../src/config/load.ts';
 import { makeCertificateFolder } from './config/certificates.ts';
 import { runCommand } from './support/command.ts';
 import { startGateway } from './support/gateway.ts';
@@ -16,99 +14,6 @@ afterAll(() => rmSync(certs, { recursive: true }));
 /** As the README describes it: how long a secret is, and the beginning of its SHA-256. */
 const redacted = (secret: string): string =>
   `<secret: ${secret.length} characters, sha256 ${createHash('sha256').update(secret).digest('hex').slice(0, 8)}>`;
-
-/** Every place of the schema that takes a text, as `routes[].path`, with its schema. */
-function texts(schema: JsonSchema, place: string): [string, JsonSchema][] {
-  const { anyOf, properties, items, additionalProperties: free } = schema;
-  if (anyOf !== undefined) return anyOf.flatMap((form) => texts(form, place));
-  if (items !== undefined) return texts(items, `${place}[]`);
-  if (typeof free === 'object') return texts(free, `${place}.*`);
-  if (properties === undefined) return schema.type === 'string' ? [[place, schema]] : [];
-  return Object.entries(properties).flatMap(([key, child]) =>
-    texts(child, place === '' ? key : `${place}.${key}`),
-  );
-}
-
-/** Every text in shown data, by the same names of places. */
-function shownTexts(value: unknown, place: string): [string, string][] {
-  if (Array.isArray(value)) return value.flatMap((item) => shownTexts(item, `${place}[]`));
-  if (typeof value !== 'object' || value === null) return [[place, String(value)]];
-  return Object.entries(value).flatMap(([key, child]) => {
-    const isFree = /(?:^upstreams|\.headers)$/.test(place);
-    return shownTexts(child, isFree ? `${place}.*` : place === '' ? key : `${place}.${key}`);
-  });
-}
-
-describe('what is a secret', () => {
-  /** Places where any text may stand and that are shown all the same. A new one goes here, or is marked `secret`. */
-  const OPEN = new Set([
-    'admin.address',
-    'listen.address',
-    'listen.trusted_proxies[]',
-    'log.destination',
-    'routes[].addresses',
-    'routes[].addresses[]',
-    'routes[].attest.key_id',
-    'routes[].authorization[].header.name',
-    'routes[].certificate.names[]',
-    'routes[].headers.*',
-    'routes[].host',
-    'routes[].name',
-    'routes[].path',
-    'routes[].rate_limit.by',
-    'routes[].rate_limit[].by',
-    'routes[].sender',
-    'routes[].upstream',
-    'routes[].upstream_path',
-    'state.path',
-    'tls.hosts[].names[]',
-    'upstreams.*',
-    'upstreams.*.targets[]',
-  ]);
-  const LIKE_SECRETS = [
-    'hunter2-hunter2',
-    'a-b-c',
-    'https://app',
-    'redis://:hunter2@redis:6379/0',
-    'header:x-a',
-  ];
-  const couldBeSecret = ({ pattern = '', format }: JsonSchema): boolean =>
-    format !== 'pem-file' &&
-    LIKE_SECRETS.some((text) => new RegExp(pattern.replace('|\\$\\{', '')).test(text));
-
-  test('is decided for every key that takes a text', () => {
-    const undecided = texts(configurationJsonSchema(), '').filter(
-      ([place, schema]) => schema.writeOnly !== true && couldBeSecret(schema) && !OPEN.has(place),
-    );
-    expect(undecided.map(([place]) => place)).toEqual([]);
-  });
-
-  test('is never shown, wherever the schema takes one', () => {
-    const env = {
-      BEARER: 'bearer-of-the-show-tests',
-      CERTS: certs,
-      CODAT_SECRET: 'whsec_bm90LWEtcmVhbC1zZWNyZXQtYnV0LWxvbmctZW5vdWdo',
-      PASSWORD: 'password-of-the-show-tests',
-      PORT: '9443',
-      ATTEST_KEY: readFileSync(join(certs, 'attest.key'), 'utf8'),
-    };
-    const { shown } = loadConfig('test/config/good/every-key.yaml', env).settings;
-    const all = shownTexts(shown, '');
-    const secrets = texts(configurationJsonSchema(), '').flatMap(([place, { writeOnly }]) =>
-      writeOnly ? [place] : [],
-    );
-    expect(secrets.length).toBeGreaterThan(6);
-    for (const secret of secrets) {
-      const values = all.flatMap(([place, value]) => (place === secret ? [value] : []));
-      expect([secret, values.length > 0]).toEqual([secret, true]);
-      for (const value of values) expect(value).toMatch(/^<secret: \d+ characters, sha256 [0-9a-f]{8}>$/);
-    }
-    const text = JSON.stringify(shown);
-    for (const value of [env.BEARER, env.PASSWORD, env.CODAT_SECRET, 'MfKQ9r8GKYq', 'PRIVATE KEY'])
-      expect(text).not.toContain(value);
-    expect(shown.admin).toMatchObject({ token: redacted(env.BEARER) });
-  });
-});
 
 const MARKED = {
   BEARER: 'bearer-of-the-show-tests',

@@ -9,11 +9,11 @@ import {
   isSeq,
   LineCounter,
   type Node,
-  type Pair,
   parseDocument,
   type Scalar,
 } from 'yaml';
 import { audienceOf, fileTrouble } from './files.ts';
+import { keyOf, nodeAt, offsetOf, showNode } from './nodes.ts';
 import { ConfigError, createReport, type Report } from './problems.ts';
 import { hasSubstitution, type Surroundings, substitute } from './secrets.ts';
 
@@ -201,64 +201,3 @@ function plainScalar(
 
 /** Stands for a value that could not be substituted: reported already, so nothing more is said of it. */
 export const UNKNOWN: unique symbol = Symbol('unknown');
-
-function keyOf(pair: Pair): string | undefined {
-  if (typeof pair.key === 'string') return pair.key;
-  return isScalar(pair.key) && pair.key.value !== null
-    ? (pair.key.source ?? String(pair.key.value))
-    : undefined;
-}
-
-interface Found {
-  readonly key: unknown;
-  readonly value: unknown;
-}
-
-/** The nodes along `path`, as far as they are there; the first is the document itself. */
-function walk(document: Document.Parsed, path: Path): Found[] {
-  const trail: Found[] = [{ key: undefined, value: document.contents }];
-  for (const step of path) {
-    const last = trail.at(-1)?.value;
-    const node = isAlias(last) ? last.resolve(document) : last;
-    if (isMap(node)) {
-      const pair = node.items.find((item) => keyOf(item) === step);
-      if (pair === undefined) break;
-      trail.push({ key: pair.key, value: pair.value });
-    } else if (isSeq(node) && typeof step === 'number' && step < node.items.length) {
-      trail.push({ key: undefined, value: node.items[step] });
-    } else break;
-  }
-  return trail;
-}
-
-function offsetOf(document: Document.Parsed, path: Path, at: 'key' | 'value'): number {
-  const trail = walk(document, path);
-  const last = trail.at(-1);
-  const missing = trail.length <= path.length;
-  // An empty value stands on no character of its own; the key is what the reader looks for.
-  const empty = isScalar(last?.value) && last.value.value === null && last.value.source === '';
-  const preferKey = at === 'key' || missing || empty || last?.value === null;
-  const node = preferKey && trail.length > 1 ? (last?.key ?? last?.value) : last?.value;
-  return startOf(node) ?? 0;
-}
-
-function startOf(node: unknown): number | undefined {
-  if (!isScalar(node) && !isMap(node) && !isSeq(node) && !isAlias(node)) return undefined;
-  return node.range?.[0];
-}
-
-function nodeAt(document: Document.Parsed, path: Path): unknown {
-  const trail = walk(document, path);
-  const last = trail.length > path.length ? trail.at(-1)?.value : undefined;
-  return isAlias(last) ? last.resolve(document) : last;
-}
-
-function showNode(document: Document.Parsed, path: Path): string {
-  const node = nodeAt(document, path);
-  if (isMap(node)) return 'a mapping of keys to values';
-  if (isSeq(node)) return 'a list';
-  if (!isScalar(node) || node.value === null) return 'nothing';
-  if (typeof node.value !== 'string') return node.source ?? String(node.value);
-  const text = node.value.length > 60 ? `${node.value.slice(0, 60)}…` : node.value;
-  return JSON.stringify(text);
-}

@@ -12,7 +12,7 @@ import { buildImage, type Image, lastOf } from './support/image.ts';
 import { configOf, optionsOf, type Place, placeOfImage, placeOfUnit } from './support/place.ts';
 import { newSecret } from './support/secrets.ts';
 import { post } from './support/sender.ts';
-import { startUpstream, type Upstream } from './support/upstream.ts';
+import { headersOf, startUpstream, type Upstream } from './support/upstream.ts';
 
 const run = promisify(execFile);
 const secret = newSecret();
@@ -98,6 +98,8 @@ describe.each(['image', 'unit'] as const)('under the flags of the %s', (name) =>
     const second = await startGateway(config(place), await optionsOf(place, TOKEN));
     await expectDuplicate(second, await send(second, '/address', { sign }));
     expect(upstreams.map(({ requests }) => requests.length)).toEqual([2, 1, 1]);
+    const [attested] = upstreams[0]?.requests ?? [];
+    expect(attested && headersOf(attested, 'x-postern-attestation')).toHaveLength(1);
 
     const metrics = await (await fetch(`http://127.0.0.1:${second.admin?.port}/metrics`)).text();
     for (const of of ['open_fds', 'max_fds', 'resident_memory_bytes'])

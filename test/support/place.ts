@@ -96,7 +96,7 @@ export function configOf(
       socket: socket,
     },
     routes: [
-      route('address', { sender: 'standard-webhooks', signature }),
+      route('address', { sender: 'standard-webhooks', signature, attest: { key: secret } }),
       ...['name', 'tls', 'socket'].map((name) => route(name)),
     ],
   };

@@ -45,11 +45,11 @@ function signingKey({ algorithm, key }: AttestSettings) {
   return key.toCryptoKey(name, false, ['sign']);
 }
 
-/** A request that is delivered has passed all of its route's checks. */
+/** A request that is delivered has passed all of its route's checks; named are those that prove something of the sender. */
 function namesOf({ head, message }: Checks, { authorization }: RouteSettings): readonly string[] {
-  const names = [...head, ...message].map(({ name }) => name);
-  // Without credentials that check only refuses a repeated field, and proves nothing about the sender.
-  return authorization.length > 0 ? names : names.filter((name) => name !== 'authorization');
+  // Without credentials that check only refuses a repeated field; load is the gateway's own.
+  const silent = authorization.length > 0 ? ['load'] : ['load', 'authorization'];
+  return [...head, ...message].map(({ name }) => name).filter((name) => !silent.includes(name));
 }
 
 /** RFC 8705 section 3.1: the certificate by the SHA-256 of its DER. */

@@ -47,20 +47,26 @@ interface Watch {
 }
 
 function watch(minutes: number, describe: (seconds: number) => string): Watch {
-  const startMs = performance.now();
+  // From the first question on: a gateway takes its time to start.
+  let startMs: number | undefined;
   let interrupted = false;
-  let progressMs = startMs + PROGRESS_MS;
+  let progressMs = 0;
   for (const signal of ['SIGINT', 'SIGTERM'])
     process.once(signal, () => {
       interrupted = true;
     });
   const summary = (): string => {
-    const seconds = (performance.now() - startMs) / 1000;
+    const nowMs = performance.now();
+    const seconds = (nowMs - (startMs ?? nowMs)) / 1000;
     return `${(seconds / 60).toFixed(1)} min: ${describe(seconds)}`;
   };
   return {
     goesOn: () => {
       const nowMs = performance.now();
+      if (startMs === undefined) {
+        startMs = nowMs;
+        progressMs = nowMs + PROGRESS_MS;
+      }
       if (nowMs >= progressMs) {
         progressMs = nowMs + PROGRESS_MS;
         console.log(summary());

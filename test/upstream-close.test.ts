@@ -87,3 +87,32 @@ test('a trial that is given up before anything came of it is left to the next re
   expect([pool.isUp, pool.isDue]).toEqual([false, true]);
   await pool.close();
 });
+
+test('a connection that could not be made does not stand before one that works', async () => {
+  const service = await startUpstream();
+  const settings = { ...settingsFor(service.url), connections: 2 };
+  const pool = new Pool(settings.targets[0] as Target, settings, {
+    ejected: () => undefined,
+    back: () => undefined,
+    connectFailed: () => undefined,
+    changed: () => undefined,
+  });
+  const [works, fails] = [pool.take() as Connection, pool.take() as Connection];
+  await new Promise<void>((resolve, reject) => {
+    works.dispatch(
+      { method: 'GET', path: '/' },
+      {
+        onRequestStart: () => undefined,
+        onResponseStart: () => undefined,
+        onResponseData: () => undefined,
+        onResponseEnd: () => resolve(),
+        onResponseError: (_controller, error) => reject(error),
+      },
+    );
+  });
+  pool.put(works);
+  pool.put(fails);
+  expect(pool.take()).toBe(works);
+  expect(pool.take()).toBe(fails);
+  await pool.close();
+});

@@ -44,12 +44,17 @@ export class Connection {
     return this.#hasFailed;
   }
 
+  /** Whether it has a socket: without one the next request has to make it. */
+  get isOpen(): boolean {
+    return this.#socket !== undefined && !this.#socket.destroyed;
+  }
+
   /**
    * Whether its end may have arrived and not been read yet: what is sent on it then is lost. After one turn of the
    * event loop it has been read.
    */
   mayHaveEnded(): boolean {
-    if (this.#socket === undefined || this.#socket.destroyed) return false;
+    if (!this.isOpen) return false;
     return this.pool.isHasty || performance.now() - this.#freedMs > FRESH_MS;
   }
 

@@ -56,7 +56,9 @@ export class Pool {
 
   /** Takes back what `take` gave. */
   put(connection: Connection): void {
-    this.#idle.push(connection);
+    // One that could not be made must not stand before those that are.
+    if (connection.isOpen) this.#idle.push(connection);
+    else this.#idle.unshift(connection);
     if (this.#trial !== connection) return;
     // A trial that was given up before anything came of it is the next request's.
     this.#trial = undefined;

@@ -14,6 +14,8 @@ const TABLE = readTable();
 const CASES = readDoorCorpus();
 const AREAS = [...new Set(TABLE.map(({ area }) => area))];
 const ALL_MS = 300_000;
+/** A gateway that so many wait for in vain is broken; the others would wait as long. */
+const MOST_LOST = 8;
 
 let world: World;
 const trials = new Map<string, Trial | Error>();
@@ -24,9 +26,14 @@ const caseOf = ({ name }: Expectation): DoorCase => CASES.get(name) as DoorCase;
 beforeAll(async () => {
   // One connection: whatever one sender smuggled would stand before the next one's request.
   world = await startWorld(1);
+  let lost = 0;
   for (const row of TABLE) {
-    const trial = tryCase(world, caseOf(row), row.sender.endsWith('cut'));
-    trials.set(row.name, await trial.catch((error: Error) => error));
+    if (lost === MOST_LOST) break;
+    const trial = await tryCase(world, caseOf(row), row.sender.endsWith('cut')).catch(
+      (error: Error) => error,
+    );
+    if (trial instanceof Error) lost += 1;
+    trials.set(row.name, trial);
   }
   await post(world.gateway, { path: '/last' });
   await world.gateway.record(({ path }) => path === '/last');

@@ -16,6 +16,12 @@ export interface Sending extends Dispatcher.DispatchHandler {
 }
 
 /**
+ * Content has a meaning with these alone (RFC 9110 section 9.3). A service that does not read it with another method
+ * would take it for the next request on its connection, so there it is told that there is none.
+ */
+const CARRYING: ReadonlySet<string> = new Set(['POST', 'PUT', 'PATCH']);
+
+/**
  * The way of one request to a connection: it goes to one target after the other until one can be connected to, and
  * nowhere else from its first byte on.
  */
@@ -38,6 +44,7 @@ export class Attempts implements Waiter {
       headers: headers as string[],
       body,
       idempotent: false,
+      ...(body.length > 0 && !CARRYING.has(method) ? { reset: true } : {}),
     };
   }
 

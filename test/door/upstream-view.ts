@@ -30,10 +30,12 @@ const SENDERS: Readonly<Record<string, string>> = { signed: 'codat', both: 'coda
 export function bytesFor({ route, method, target, host, fields, body }: Handed, journey: Journey): string {
   const { from, authority, id, certificate } = journey;
   const hex = id.replaceAll('-', '');
+  const carries = ['POST', 'PUT', 'PATCH'].includes(method);
+  // A body that the upstream does not read must not become its next request; after HEAD the client ends its connection.
+  const isLast = method === 'HEAD' || (body !== '' && !carries);
   const lines = [
     ['host', authority],
-    // The client ends its connection after HEAD.
-    ['connection', method === 'HEAD' ? 'close' : 'keep-alive'],
+    ['connection', isLast ? 'close' : 'keep-alive'],
     ...pairs(fields),
     ...(route === 'keyed' ? [[INTERNAL, 'ours']] : []),
     ['x-forwarded-proto', 'https'],
@@ -44,7 +46,7 @@ export function bytesFor({ route, method, target, host, fields, body }: Handed, 
     ['x-request-id', id],
     ['traceparent', `00-${hex}-${hex.slice(16)}-01`],
     ...(route === 'certified' ? [['client-cert', `:${certificate.toString('base64')}:`]] : []),
-    ...(body !== '' || ['POST', 'PUT', 'PATCH'].includes(method) ? [['content-length', body.length]] : []),
+    ...(body !== '' || carries ? [['content-length', body.length]] : []),
   ];
   const head = lines.map(([name, value]) => `${name}: ${value}\r\n`).join('');
   return `${method} ${target} HTTP/1.1\r\n${head}\r\n${body}`;

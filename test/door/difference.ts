@@ -37,7 +37,20 @@ let runs = 0;
 export async function differenceOf(
   world: World,
   speeches: readonly Speech[],
-  { tally, soften = (text) => text }: SayOptions = {},
+  options: SayOptions = {},
+): Promise<string | undefined> {
+  try {
+    return await differenceIn(world, speeches, options);
+  } catch (error) {
+    // An answer that does not come, or a connection that is not accepted, is a difference like any other.
+    return String(error);
+  }
+}
+
+async function differenceIn(
+  world: World,
+  speeches: readonly Speech[],
+  { tally, soften = (text) => text }: SayOptions,
 ): Promise<string | undefined> {
   const { recorder, gateway } = world;
   const first = recorder.arrivals.length;

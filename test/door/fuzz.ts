@@ -29,8 +29,9 @@ export interface DoorFuzzOptions extends SayOptions {
 const BATCH = 50;
 /** What a gateway and a recorder remember is dropped with them. */
 const BATCHES_IN_A_WORLD = 100;
-/** Shrinking ends then, with the least that was found. */
+/** Shrinking ends then, with the least that was found: a gateway that does not answer is waited for each time. */
 const MOST_BATCH_MS = 120_000;
+const MOST_SHRINK_MS = 60_000;
 /** A head of 16 KiB takes the time of a hundred others. */
 const MOST_KNOWN_BYTES = 2048;
 /** Several, so that the requests of several senders are under way at once. */
@@ -95,10 +96,14 @@ async function leastOf(
       [{ text: bytes.toString('latin1'), cuts: [] }],
       soften === undefined ? {} : { soften },
     );
+  const endMs = performance.now() + MOST_SHRINK_MS;
   for (const { text } of found) {
     const bytes = Buffer.from(text, 'latin1');
     if ((await say(bytes)) === undefined) continue;
-    const fewer = await shrink(bytes, async (some) => (await say(some)) !== undefined);
+    const fewer = await shrink(
+      bytes,
+      async (some) => performance.now() < endMs && (await say(some)) !== undefined,
+    );
     const speeches = [{ text: fewer.toString('latin1'), cuts: [] }];
     return { speeches, difference: (await say(fewer)) ?? difference };
   }

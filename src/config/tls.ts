@@ -1,13 +1,13 @@
-import { X509Certificate } from 'node:crypto';
-import { createSecureContext, rootCertificates, type SecureContextOptions } from 'node:tls';
+import type { X509Certificate } from 'node:crypto';
 import type { z } from 'zod';
-import type { RevocationList, TlsHost, TlsSettings, UpstreamSettings } from '../settings.ts';
+import type { RevocationList, TlsHost, TlsSettings } from '../settings.ts';
+import { loadAuthorities, opensslTakes, publicRootOf } from './authorities.ts';
 import { loadCrls } from './crl.ts';
 import type { Path } from './document.ts';
 import { type Partly, readSection } from './issues.ts';
-import { type PemFile, readIdentity, readPem, subjectOf } from './pem.ts';
-import type { Report } from './problems.ts';
-import { tlsHostSchema, type tlsSchema, type UpstreamInput } from './schema.ts';
+import { type PemFile, readIdentity } from './pem.ts';
+import { pathText, type Report } from './problems.ts';
+import { tlsHostSchema, type tlsSchema } from './schema.ts';
 
 /** A file of certificates, keys or revocation lists that `postern check` has an eye on. */
 export interface Watched {
@@ -97,7 +97,7 @@ function loadHost(
   { report, watched }: { report: Report; watched: Watched[] },
 ): LoadedHost {
   const { values } = section;
-  const what = pathName(path);
+  const what = pathText(path);
   const identity =
     values.certificate === undefined || !section.right('private_key')
       ? undefined
@@ -110,7 +110,7 @@ function loadHost(
   const { certificate, privateKey, parsed, keyFile } = identity;
   watched.push({ what: `${what}.certificate`, certificates: parsed, keyFile, names });
   const options = { cert: certificate, key: privateKey, minVersion: defaults.minVersion };
-  const isSound = loads(options, [...path, 'certificate'], report);
+  const isSound = opensslTakes(options, [...path, 'certificate'], report);
   const isRight = section.right('client_certificate', 'client_crl', 'names');
   const host =
     isSound && isRight && authorities !== undefined && clientCertificate !== undefined
@@ -142,7 +142,7 @@ function loadTrust(
       );
     return defaults.authorities;
   }
-  const what = pathName(path);
+  const what = pathText(path);
   const pem = loadAuthorities(values.client_ca, [...path, 'client_ca'], report);
   if (pem === undefined) return undefined;
   watched.push({ what: `${what}.client_ca`, certificates: pem.parsed });
@@ -171,95 +171,4 @@ function refuseRepeatedNames(hosts: readonly LoadedHost[], report: Report): void
       }
     }
   }
-}
-
-function pathName(path: Path): string {
-  return path.reduce<string>(
-    (text, step) => (typeof step === 'number' ? `${text}[${step}]` : text === '' ? step : `${text}.${step}`),
-    '',
-  );
-}
-
-/** Certificates that may vouch for others. */
-function loadAuthorities(name: string, path: Path, report: Report): PemFile | undefined {
-  const pem = readPem(name, path, report);
-  if (pem === undefined) return undefined;
-  if (pem.parsed.length === 0) {
-    report.add(
-      path,
-      `${pem.file} holds a private key and no certificate; give the file of the authority's certificate`,
-    );
-    return undefined;
-  }
-  const wrong = pem.parsed.findIndex((certificate) => !certificate.ca);
-  const certificate = pem.parsed[wrong];
-  if (certificate === undefined) return pem;
-  report.add(
-    path,
-    `certificate ${wrong + 1} of ${pem.parsed.length} in ${pem.file} (${subjectOf(certificate)}) is no authority (CA); give the certificate of the authority that signs client certificates`,
-  );
-  return undefined;
-}
-
-/** Loads the section `tls` of an upstream. @returns `false` when something was reported */
-export function loadUpstreamTls(
-  input: NonNullable<UpstreamInput['tls']>,
-  path: Path,
-  report: Report,
-  watched: Watched[],
-): UpstreamSettings['tls'] | false {
-  const what = path.join('.');
-  const ca = input.ca === undefined ? undefined : loadAuthorities(input.ca, [...path, 'ca'], report);
-  if (ca !== undefined) watched.push({ what: `${what}.ca`, certificates: ca.parsed });
-  if (input.certificate === undefined && input.private_key !== undefined) {
-    report.add([...path, 'private_key'], 'a private key needs its certificate; give certificate as well');
-    return false;
-  }
-  const identity =
-    input.certificate === undefined
-      ? undefined
-      : readIdentity(input.certificate, input.private_key, path, report);
-  if (identity !== undefined) {
-    watched.push({ what: `${what}.certificate`, certificates: identity.parsed, keyFile: identity.keyFile });
-    const options = { cert: identity.certificate, key: identity.privateKey };
-    if (!loads(options, [...path, 'certificate'], report)) return false;
-  }
-  if (
-    (input.ca !== undefined && ca === undefined) ||
-    (input.certificate !== undefined && identity === undefined)
-  )
-    return false;
-  return {
-    ca: ca === undefined ? undefined : Buffer.from(`${ca.certificates.join('\n')}\n`, 'latin1'),
-    certificate: identity?.certificate,
-    privateKey: identity?.privateKey,
-  };
-}
-
-/** Whether OpenSSL takes them: it refuses what parses well but is too weak, such as an RSA key of 1024 bits. */
-function loads(options: SecureContextOptions, path: Path, report: Report): boolean {
-  try {
-    createSecureContext(options);
-    return true;
-  } catch (error) {
-    const words =
-      error instanceof Error ? error.message.replace(/^error:[^:]*:[^:]*:[^:]*:/, '') : String(error);
-    report.add(
-      path,
-      `OpenSSL does not take this certificate and key: ${words}; make new ones, RSA of 2048 bits or EC P-256`,
-    );
-    return false;
-  }
-}
-
-/** The subject of the first of these authorities that Node trusts for the whole web. */
-function publicRootOf(clientCa: readonly string[]): string | undefined {
-  const roots = new Set(rootCertificates.map(bodyOf));
-  const pem = clientCa.find((candidate) => roots.has(bodyOf(candidate)));
-  return pem === undefined ? undefined : subjectOf(new X509Certificate(pem));
-}
-
-/** The DER in base64: the same certificate may be written with other line breaks. */
-function bodyOf(pem: string): string {
-  return pem.replace(/-----[^-]+-----|\s/g, '');
 }

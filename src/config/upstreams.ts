@@ -3,8 +3,9 @@ import { readSection, readValue } from './issues.ts';
 import { NAME } from './names.ts';
 import type { Report } from './problems.ts';
 import { isMapping, type UpstreamInput } from './schema.ts';
-import { loadUpstreamTls, type Watched } from './tls.ts';
+import type { Watched } from './tls.ts';
 import { ejectSchema, upstreamSchema, upstreamText } from './upstream-schema.ts';
+import { loadUpstreamTls } from './upstream-tls.ts';
 
 /**
  * Reads every upstream.

@@ -42,12 +42,15 @@ export interface Ground {
 /** HAProxy's own default: what a request of ordinary size needs. */
 const DEFAULTS: Fillings = { BUFSIZE: '16384' };
 
+/** What is behind every gateway: nginx, or a service of Node alone, where nothing is compared. */
+export type UpstreamKind = 'nginx' | 'node';
+
 /** Makes the certificates and starts the service behind every gateway. */
-export async function prepareGround(): Promise<Ground> {
+export async function prepareGround(kind: UpstreamKind = 'nginx'): Promise<Ground> {
   const folder = mkdtempSync(join(tmpdir(), 'postern-bench-'));
   writeCertificates(folder);
   const credentials = { secret: randomBytes(32).toString('base64'), bearer: randomBytes(16).toString('hex') };
-  const upstream = await startUpstream(folder);
+  const upstream = await startUpstream(folder, kind);
   const started: Service[] = [upstream];
 
   async function open(name: PeerName, options: OpenOptions = {}): Promise<Peer> {
@@ -91,18 +94,16 @@ export async function prepareGround(): Promise<Ground> {
   return { folder, credentials, upstream, open, close };
 }
 
-async function startUpstream(folder: string): Promise<Service> {
+async function startUpstream(folder: string, kind: UpstreamKind): Promise<Service> {
   const own = join(folder, 'upstream');
   mkdirSync(own);
   const port = await findFreePort();
-  const config = fill('upstream.conf', own, { RUN: own, UPSTREAM: String(port) });
-  return startService({
-    name: 'upstream',
-    folder: own,
-    core: LOAD_CORE,
-    port,
-    command: ['nginx', '-p', own, '-e', 'stderr', '-c', config],
-  });
+  const nginx = () => fill('upstream.conf', own, { RUN: own, UPSTREAM: String(port) });
+  const command =
+    kind === 'nginx'
+      ? ['nginx', '-p', own, '-e', 'stderr', '-c', nginx()]
+      : [process.execPath, join(import.meta.dirname, 'load/upstream.ts'), String(port)];
+  return startService({ name: 'upstream', folder: own, core: LOAD_CORE, port, command });
 }
 
 function fill(

@@ -10,7 +10,7 @@ import { LOAD_CORE } from './spawn.ts';
 /** What is written late (the log's last buffer, the last group of claims) belongs to the requests that caused it. */
 const SETTLE_MS = 300;
 
-export type LoadKind = 'events' | 'handshakes' | 'keys';
+export type LoadKind = 'events' | 'handshakes' | 'keys' | 'open';
 
 export interface TrialPlan {
   readonly kind?: LoadKind;
@@ -19,6 +19,8 @@ export interface TrialPlan {
   readonly connections: number;
   /** How many requests are under way at once; default: one a connection. */
   readonly atOnce?: number;
+  /** How many requests are due in a second, for the kind `open`. */
+  readonly perSecond?: number;
   /** How long to wait after the last answer before the gateway is looked at. */
   readonly settleMs?: number;
   /** Which statuses, beside 200, are as they should be. */
@@ -65,6 +67,7 @@ export async function startLoad(ground: Ground, peer: Peer, plan: TrialPlan): Pr
     requests: plan.requests,
     connections: plan.connections,
     atOnce: plan.atOnce ?? plan.connections,
+    ...(plan.perSecond !== undefined && { perSecond: plan.perSecond }),
   } satisfies LoadPlan);
   await ready;
   return {

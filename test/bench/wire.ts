@@ -4,6 +4,8 @@ import { connect, createSecureContext, type SecureContext, type TLSSocket } from
 
 export interface Answer {
   readonly status: number;
+  /** The status line and the fields. */
+  readonly head: string;
   /** As it stood on the wire: a chunked body still has its chunk lines. */
   readonly body: string;
 }
@@ -67,7 +69,12 @@ export function readAnswers(socket: TLSSocket, onAnswer: (answer: Answer) => voi
     for (let end = findEnd(unread); end !== undefined; end = findEnd(unread)) {
       const answer = unread.slice(0, end);
       unread = unread.slice(end);
-      onAnswer({ status: Number(answer.slice(9, 12)), body: answer.slice(answer.indexOf('\r\n\r\n') + 4) });
+      const headEnd = answer.indexOf('\r\n\r\n');
+      onAnswer({
+        status: Number(answer.slice(9, 12)),
+        head: answer.slice(0, headEnd),
+        body: answer.slice(headEnd + 4),
+      });
     }
   });
 }

@@ -2,10 +2,9 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { TLSSocket } from 'node:tls';
 import { createSigner } from '../event.ts';
-import { loadIdentity, openConnection, readAnswers, writeRequest } from '../wire.ts';
-import { agreedTls, type LoadPlan, type LoadResult, serveLoad, Tally } from './process.ts';
+import { readAnswers, writeRequest } from '../wire.ts';
+import { agreedTls, type LoadResult, openAll, serveLoad, Tally } from './process.ts';
 
-const HANDSHAKES_AT_ONCE = 16;
 const SETTLE_MS = 200;
 
 await serveLoad(async (plan) => {
@@ -16,17 +15,6 @@ await serveLoad(async (plan) => {
   await pause(SETTLE_MS);
   return () => sendAll(requests, sockets, plan.atOnce);
 });
-
-/** Opens the connections, a few at a time: a thousand handshakes at once would only test the accept queue. */
-async function openAll({ certificates, port, connections }: LoadPlan): Promise<TLSSocket[]> {
-  const identity = loadIdentity(certificates);
-  const sockets: TLSSocket[] = [];
-  while (sockets.length < connections) {
-    const count = Math.min(HANDSHAKES_AT_ONCE, connections - sockets.length);
-    sockets.push(...(await Promise.all(Array.from({ length: count }, () => openConnection(port, identity)))));
-  }
-  return sockets;
-}
 
 /** Sends every request once; the connection that waited longest takes the next. Rejects when a connection breaks. */
 function sendAll(

@@ -1,5 +1,6 @@
 import type { TLSSocket } from 'node:tls';
 import type { Credentials, EventShape } from '../event.ts';
+import { loadIdentity, openConnection } from '../wire.ts';
 
 /** What the parent process asks for, as its first message; `'go'` follows once the load said `'ready'`. */
 export interface LoadPlan {
@@ -12,6 +13,8 @@ export interface LoadPlan {
   readonly connections: number;
   /** How many requests are under way at once; each connection carries one at a time. */
   readonly atOnce: number;
+  /** How many requests are due in a second, for a load that does not wait for answers. */
+  readonly perSecond?: number;
 }
 
 /** What the load saw; times in milliseconds. */
@@ -26,6 +29,7 @@ export interface LoadResult {
 
 /** Signatures are good for five minutes: a run that takes longer would measure refusals. */
 const LIFE_MS = 240_000;
+const HANDSHAKES_AT_ONCE = 16;
 
 /**
  * The life of a load process: the plan comes, `prepare` does all that is before the clock, and the function it returns
@@ -45,6 +49,17 @@ export async function serveLoad(
   say('ready');
   await go;
   say(await run());
+}
+
+/** Opens the connections, a few at a time: a thousand handshakes at once would only test the accept queue. */
+export async function openAll({ certificates, port, connections }: LoadPlan): Promise<TLSSocket[]> {
+  const identity = loadIdentity(certificates);
+  const sockets: TLSSocket[] = [];
+  while (sockets.length < connections) {
+    const count = Math.min(HANDSHAKES_AT_ONCE, connections - sockets.length);
+    sockets.push(...(await Promise.all(Array.from({ length: count }, () => openConnection(port, identity)))));
+  }
+  return sockets;
 }
 
 /** Counts answers and times, for one `LoadResult`. */

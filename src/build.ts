@@ -1,6 +1,6 @@
 import { addressSet } from './addresses.ts';
 import { attester } from './attest.ts';
-import { type Checks, checksFor } from './check/index.ts';
+import { checksFor } from './check/index.ts';
 import { RateTables } from './check/rate-tables.ts';
 import { answerDeadlineMs, defaultTimeoutMs } from './deadline.ts';
 import type { TargetState, Upstream, UpstreamObserver } from './deliver/upstream.ts';
@@ -79,7 +79,7 @@ export function buildGateway(
     path: route.path,
     host: route.host,
     headers: route.headers,
-    route: compile(route, upstreams.get(route.upstream) as Upstream, checksFor(route, rates, lasting.pulse)),
+    route: compile(route, upstreams.get(route.upstream) as Upstream, { rates, pulse: lasting.pulse }),
   }));
   const table = routeTable(compiled);
   const choosing = choosingHeaders(settings.routes);
@@ -131,7 +131,12 @@ export function upstreamObserver({ logger }: Log, metrics: Metrics): UpstreamObs
 
 const NOT_FOUND: Refusal = Object.freeze({ reason: 'route.not_found' });
 
-function compile(route: RouteSettings, upstream: Upstream, checks: Checks): Route {
+function compile(
+  route: RouteSettings,
+  upstream: Upstream,
+  counted: { rates: RateTables; pulse: Pulse },
+): Route {
+  const checks = checksFor(route, { ...counted, destination: upstream });
   return {
     name: route.name,
     sender: route.sender?.name,

@@ -84,6 +84,26 @@ test('concurrency is of the whole upstream', async () => {
   for (const id of ids) expect(seen(id).toSorted()).toEqual([0, 1]);
 });
 
+test('while as many wait as may, nothing is spent on another: not its signature, and not its body', async () => {
+  const holding = hold(one);
+  const answers = [send('full', newId())];
+  await holding.arrived;
+  answers.push(send('full', newId()));
+  await settled(gateway);
+  const connection = await connect(gateway);
+  // It promises a body that does not come, and would be 401 for its missing signature.
+  connection.send(
+    'POST /full HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n',
+  );
+  const record = await expectProblem(gateway, await connection.answer(), 503, 'gateway.overloaded');
+  expect(record.bytes).toBe(0);
+  holding.release();
+  one.answer();
+  for (const answer of answers) await expectDelivered(gateway, await answer);
+  const unsigned = await post(gateway, { path: '/full', body: '{}' });
+  await expectProblem(gateway, unsigned, 401, 'signature.missing');
+});
+
 test.each([
   ['full', 1],
   ['none', 0],

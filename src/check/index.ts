@@ -4,7 +4,7 @@ import type { Check, Head, Message } from '../types.ts';
 import { addressCheck } from './address.ts';
 import { authorizationCheck } from './authorization.ts';
 import { certificateCheck } from './certificate.ts';
-import { loadCheck } from './load.ts';
+import { type Destination, loadCheck } from './load.ts';
 import { rateCheck } from './rate.ts';
 import type { RateTables } from './rate-tables.ts';
 import { signatureCheck } from './signature.ts';
@@ -16,7 +16,10 @@ export interface Checks {
 }
 
 /** What a route does not configure is not in its lists: nothing is decided per request that is known at load. */
-export function checksFor(route: RouteSettings, tables: RateTables, pulse: Pulse): Checks {
+export function checksFor(
+  route: RouteSettings,
+  { rates: tables, pulse, destination }: { rates: RateTables; pulse: Pulse; destination: Destination },
+): Checks {
   const { addresses, certificate, authorization, signature } = route;
   const rates = route.rateLimits.map((limit, place) => ({
     by: limit.key.by,
@@ -28,7 +31,7 @@ export function checksFor(route: RouteSettings, tables: RateTables, pulse: Pulse
   const ratesLast = signature !== undefined && certificate === 'none' && authorization.length === 0;
   return {
     head: [
-      loadCheck(pulse),
+      loadCheck(pulse, destination),
       ...(addresses === 'any' ? [] : [addressCheck(addresses)]),
       ...(certificate === 'none' ? [] : [certificateCheck(certificate)]),
       ...byAddress,

@@ -6,13 +6,19 @@ const OVERLOADED: Refusal = Object.freeze({
   detail: 'limits.event_loop_delay',
 });
 
+/** Where a route's requests go: why one would not be taken now. */
+export interface Destination {
+  readonly full: Refusal | undefined;
+}
+
 /**
  * Turns new requests away while the event loop is behind: they have waited longer than those that are under way should
- * have to for them.
+ * have to for them. And those for which there would be no place at the upstream, before anything is spent on them that
+ * the others need.
  */
-export function loadCheck(pulse: Pick<Pulse, 'busyAfterMs'>): Check<Head> {
+export function loadCheck(pulse: Pick<Pulse, 'busyAfterMs'>, destination: Destination): Check<Head> {
   return {
     name: 'load',
-    examine: () => (performance.now() > pulse.busyAfterMs ? OVERLOADED : PASS),
+    examine: () => (performance.now() > pulse.busyAfterMs ? OVERLOADED : (destination.full ?? PASS)),
   };
 }

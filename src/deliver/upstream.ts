@@ -66,6 +66,17 @@ export class Upstream {
     return this.#underWay + this.#line.length;
   }
 
+  /** Why a request would not be taken now, even to wait; `undefined`: it would be. Where nobody may wait nothing is told ahead. */
+  get full(): Refusal | undefined {
+    const { waiting } = this.settings;
+    return waiting > 0 && this.#line.length >= waiting ? this.#overfull() : undefined;
+  }
+
+  #overfull(): Refusal {
+    const { name, waiting } = this.settings;
+    return overloaded(`${name}: as many as may wait already do (waiting: ${waiting})`);
+  }
+
   *targets(): Generator<TargetState> {
     for (const { target, isUp } of this.#pools)
       yield { upstream: this.settings.name, target: target.name, isUp };
@@ -84,10 +95,7 @@ export class Upstream {
     }
     const connection = this.#choose(waiter);
     if (connection !== undefined) this.#give(waiter, connection);
-    else if (!this.#line.join(waiter)) {
-      const { name, waiting } = this.settings;
-      waiter.refuse(overloaded(`${name}: as many as may wait already do (waiting: ${waiting})`));
-    }
+    else if (!this.#line.join(waiter)) waiter.refuse(this.#overfull());
   }
 
   /** A request that may be waiting is given up. */

@@ -132,6 +132,14 @@ test('there is no Client-Cert-Chain where the root itself issued the leaf', asyn
   expect(await told(gateway, { identity: direct })).toEqual({ leaf: [bytes(direct.certificate)], chain: [] });
 });
 
+test('an authority that sends nine certificates of itself, each issued by all the others, keeps nobody waiting', async () => {
+  // Every order of them is a chain by names and signatures: there are more than a core tries in minutes.
+  const mesh = await Promise.all(Array.from({ length: 9 }, () => lower.again()));
+  const meshed = post(knowing, { path: '/untold', identity: sending(...mesh), body: 'x' });
+  await expectDelivered(knowing, await meshed);
+  expect(await told(knowing, {})).toEqual(whole());
+});
+
 describe('what the sender claims in these fields never reaches the upstream', () => {
   const lies: [string, string][] = [
     ['Client-Cert', ':bGll:'],

@@ -139,7 +139,7 @@ function isOwnCheck({ clientCrl }: TlsHost, { clientCrlExpired }: TlsSettings): 
 }
 
 function ownCheckOf(host: TlsHost, tls: TlsSettings): CheckRevocation | undefined {
-  return isOwnCheck(host, tls) ? revocationCheck(host.clientCrl, host.clientCa) : undefined;
+  return isOwnCheck(host, tls) ? revocationCheck(host.clientCrl) : undefined;
 }
 
 /** The trust that a handshake was judged by. Without SNI, and in a resumed session of TLS 1.2, there is no name. */

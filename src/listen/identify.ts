@@ -67,14 +67,20 @@ function certificateOf(
     known.remember(leaf, certificate);
     return certificate;
   }
-  const issuers = issuersOf(leaf) ?? [];
-  const refusal = revocation?.([leaf.raw, ...issuers.map(({ raw }) => raw)]);
+  const issuers = issuersOf(leaf);
+  // OpenSSL has found one; but when that ends, and whether it is revoked, must be known as well.
+  if (issuers === undefined) return NO_CHAIN;
+  const refusal = revocation?.([leaf, ...issuers]);
   if (refusal !== undefined) return refusal;
   const certificate = certificateFacts(leaf, socket.getPeerCertificate(), issuers, keepsDer);
   known.remember(leaf, certificate);
   return certificate;
 }
 
+const NO_CHAIN: Refusal = Object.freeze({
+  reason: 'certificate.untrusted',
+  detail: 'no chain to an authority was found among what it sent and client_ca',
+});
 const UNKNOWN_SESSION: Refusal = Object.freeze({
   reason: 'certificate.untrusted',
   detail: 'a resumed session whose certificate is not known any more',

@@ -51,6 +51,8 @@ export interface Authority {
   readonly certificate: string;
   issue(options?: IssueOptions): Promise<Identity>;
   intermediate(commonName: string, options?: { untilMs?: number }): Promise<Authority>;
+  /** Another certificate of its own name and key, which it has issued itself, PEM. */
+  again(): Promise<string>;
   /** A certificate for another authority's name and key, as if this one had issued it, PEM. */
   twin(authority: Authority): Promise<string>;
   /** A certificate revocation list, PEM. */
@@ -95,6 +97,15 @@ function authority(certificate: x509.X509Certificate, keys: Keys, above: readonl
         extensions: leafExtensions(options),
       });
       return identity(leaf, own, above);
+    },
+    async again() {
+      const made = await sign({ ...issuer, subject: certificate.subject }, keys, {
+        subject: certificate.subject,
+        from: daysFromNow(-5),
+        until: daysFromNow(5),
+        extensions: await authorityExtensions(keys),
+      });
+      return pem(made);
     },
     async twin(of) {
       const original = new x509.X509Certificate(of.certificate);

@@ -14,15 +14,10 @@ import type { Log } from './record/log.ts';
 import type { Metrics } from './record/metrics.ts';
 import { responderFor } from './respond.ts';
 import { choosingHeaders, findRoute, routeTable } from './route/table.ts';
-import {
-  METHODS,
-  type RouteSettings,
-  type SenderProfile,
-  type Settings,
-  type TlsSettings,
-} from './settings.ts';
+import { METHODS, type RouteSettings, type SenderProfile, type Settings } from './settings.ts';
 import { memoryStore } from './store/memory.ts';
 import { sqliteStore } from './store/sqlite.ts';
+import type { TlsSettings } from './tls-settings.ts';
 import type { AddressValue, Head, Refusal, Store } from './types.ts';
 
 export interface Built {

@@ -12,7 +12,7 @@ import {
   UTC_TIME,
   wholeHex,
 } from '../der.ts';
-import type { RevocationList } from '../settings.ts';
+import type { RevocationList } from '../tls-settings.ts';
 
 export type ReadList = Omit<RevocationList, 'file' | 'pem'>;
 

@@ -1,6 +1,6 @@
 import { type KeyObject, verify, type X509Certificate } from 'node:crypto';
 import { certificateNames } from '../der.ts';
-import type { RevocationList } from '../settings.ts';
+import type { RevocationList } from '../tls-settings.ts';
 import { readList } from './crl-der.ts';
 import type { Path } from './document.ts';
 import { readPemBlocks, subjectOf } from './pem.ts';

@@ -1,7 +1,8 @@
 import { hash, type X509Certificate } from 'node:crypto';
 import { resolve } from 'node:path';
 import { stringify } from 'yaml';
-import type { RevocationList, Settings } from '../settings.ts';
+import type { Settings } from '../settings.ts';
+import type { RevocationList } from '../tls-settings.ts';
 import { completed, senderTexts } from './complete.ts';
 import type { Path, Source } from './document.ts';
 import { configurationJsonSchema, type JsonSchema } from './json-schema.ts';

@@ -1,6 +1,6 @@
 import type { X509Certificate } from 'node:crypto';
 import type { z } from 'zod';
-import type { RevocationList, TlsHost, TlsSettings } from '../settings.ts';
+import type { RevocationList, TlsHost, TlsSettings } from '../tls-settings.ts';
 import { loadAuthorities, opensslTakes, publicRootOf } from './authorities.ts';
 import { loadCrls } from './crl.ts';
 import type { Path } from './document.ts';

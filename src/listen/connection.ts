@@ -6,6 +6,7 @@ import { Exchange } from './exchange.ts';
 import { type ParsedHead, recordablePath } from './head.ts';
 import { Inbox } from './inbox.ts';
 import type { ConnectionOptions, Line } from './line.ts';
+import { PROBE_MS, probe } from './probe.ts';
 import { AnswerWriter, STALL_MS } from './write.ts';
 
 /** What a client may send ahead while a request is under way; then it has to wait. */
@@ -13,9 +14,6 @@ const MOST_AHEAD_BYTES = 64 * 1024;
 /** A close with unread bytes resets the connection and can lose the answer (RFC 9112 section 9.6): so much, or so long, is still read. */
 const MOST_LINGER_BYTES = 256 * 1024;
 const LINGER_MS = 2000;
-/** How soon and how often a sender that cannot be heard any more is asked whether it is there. */
-const FIRST_PROBE_MS = 100;
-const PROBE_MS = 1000;
 /** A connection that has just been made is about to carry a request, also when the process is about to end. */
 const FIRST_REQUEST_MS = 1000;
 
@@ -36,6 +34,7 @@ export class Connection implements Line {
   #exchange: Exchange | undefined;
   readonly #writer: AnswerWriter;
   #startedMs: number | undefined;
+  readonly #ask = () => this.sendContinue();
   #lingered = 0;
   #leaving = false;
   #isUsed = false;
@@ -106,7 +105,7 @@ export class Connection implements Line {
   #pause(): void {
     this.#socket.pause();
     if (this.#phase === 'request' && this.#exchange?.bodyDone && !this.#writer.isFlowing)
-      this.alarm.set(performance.now() + PROBE_MS, () => this.#probe(PROBE_MS));
+      this.alarm.set(performance.now() + PROBE_MS, () => probe(this.alarm, this.#ask, PROBE_MS));
   }
 
   #readHead(): void {
@@ -149,10 +148,8 @@ export class Connection implements Line {
   /** A head that is no request: answered, and the end, since nobody knows where the next one would begin. */
   #refuse(refusal: Refusal): void {
     const { shared, peer } = this.options;
-    const reply = shared.handler.refuseUnread(refusal, {
-      peer,
-      startedMs: this.#startedMs ?? performance.now(),
-    });
+    const startedMs = this.#startedMs ?? performance.now();
+    const reply = shared.handler.refuseUnread(refusal, { peer, startedMs });
     this.#phase = 'closing';
     if (reply === undefined) this.destroy();
     else this.#writer.write(reply, { method: 'GET', close: true, done: () => this.#close() });
@@ -245,22 +242,13 @@ export class Connection implements Line {
     const isNextRead = this.#startedMs !== undefined || this.inbox.size === 0;
     if (this.#phase === 'request') {
       if (!this.#exchange?.bodyDone) this.#exchange?.gone();
-      else if (!this.#writer.isFlowing) this.#probe(FIRST_PROBE_MS);
+      else if (!this.#writer.isFlowing) probe(this.alarm, this.#ask);
     } else if (this.#phase === 'dropping' || (this.#phase === 'head' && isNextRead)) {
       // Not destroyed: the last answer may still be on its way.
       this.#close();
     } else if (this.#phase === 'closing') {
       this.#socket.end();
     }
-  }
-
-  /**
-   * Only a write tells: the first one is answered with a reset, the next one fails for it. An interim answer is one that
-   * every client must understand, whether it expects it or not (RFC 9110 section 15.2).
-   */
-  #probe(nextMs: number): void {
-    this.sendContinue();
-    this.alarm.set(performance.now() + nextMs, () => this.#probe(PROBE_MS));
   }
 
   #closed(): void {

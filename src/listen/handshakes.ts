@@ -1,7 +1,7 @@
 import { constants } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { createSecureContext, createServer, type Server, type TLSSocket, type TlsOptions } from 'node:tls';
-import type { RevocationList, TlsHost, TlsSettings } from '../settings.ts';
+import type { RevocationList, TlsHost, TlsSettings } from '../tls-settings.ts';
 import type { Peer, Refusal } from '../types.ts';
 import type { Newcomer } from './accept.ts';
 import { type FindIssuers, issuerFinder } from './chain.ts';

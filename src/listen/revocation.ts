@@ -1,6 +1,6 @@
 import { verify, type X509Certificate } from 'node:crypto';
 import { certificateNames } from '../der.ts';
-import type { RevocationList } from '../settings.ts';
+import type { RevocationList } from '../tls-settings.ts';
 import type { Refusal } from '../types.ts';
 
 /** Whether a chain, the leaf first and its root last, holds a revoked certificate; `undefined`: none is. */

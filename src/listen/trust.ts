@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import type { TlsHost, TlsSettings } from '../settings.ts';
+import type { TlsHost, TlsSettings } from '../tls-settings.ts';
 
 /** Whose client certificates are believed at one host. */
 export interface Trust {

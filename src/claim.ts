@@ -1,4 +1,4 @@
-import type { Refusal, Settlement, Store } from './types.ts';
+import type { ClaimToken, Refusal, Settlement, Store } from './types.ts';
 
 /** The right to deliver one event, and the duty to say what became of it. */
 export interface Claim {
@@ -48,7 +48,7 @@ export function isSuccess({ status }: { status?: number }): boolean {
 function settle(
   store: Store,
   key: string,
-  token: number,
+  token: ClaimToken,
   settlement: Settlement,
   rememberMs: number,
 ): Promise<void> | undefined {

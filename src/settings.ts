@@ -1,4 +1,5 @@
 import type { KeyObject } from 'node:crypto';
+import type { Retention } from './events.ts';
 import type { TlsSettings } from './tls-settings.ts';
 
 /** The methods a route may let in: any but CONNECT and TRACE. */
@@ -23,12 +24,25 @@ export interface Settings {
   readonly admin: AdminSettings | false;
   readonly tls: TlsSettings;
   readonly limits: Limits;
-  readonly state: { readonly driver: 'memory' } | { readonly driver: 'sqlite'; readonly path: string };
+  readonly state: StateSettings;
   readonly log: LogSettings;
   readonly upstreams: ReadonlyMap<string, UpstreamSettings>;
   readonly routes: readonly RouteSettings[];
   /** The same for people, in the notation of the file, every default filled in and no secret in it. */
   readonly shown: Readonly<Record<string, unknown>>;
+}
+
+/** Where what outlives a request is kept. */
+export type StateSettings = { readonly retention: Retention } & (
+  | { readonly driver: 'memory' }
+  | { readonly driver: 'sqlite'; readonly path: string; readonly keys: readonly EncryptionKey[] }
+);
+
+/** AES-256, 32 bytes. The first of a list encrypts, all decrypt. */
+export interface EncryptionKey {
+  /** The first 8 hexadecimal digits of the key's SHA-256: which one an event was encrypted with. */
+  readonly id: string;
+  readonly key: KeyObject;
 }
 
 export interface AdminSettings {
@@ -178,7 +192,28 @@ export interface RouteSettings {
   readonly clientCertificateHeader: boolean;
   readonly attest: AttestSettings | undefined;
   readonly webhookDelivery: 'strip' | 'pass';
+  /** `undefined`: the sender waits for the upstream's answer. */
+  readonly queue: QueueSettings | undefined;
 }
+
+/** How accepted events are delivered. Times in milliseconds. */
+export interface QueueSettings {
+  readonly attempts: number;
+  /** The pauses between attempts; the last one repeats. */
+  readonly scheduleMs: readonly number[];
+  /** Statuses of the upstream after which an event is a dead letter at once. */
+  readonly giveUp: readonly number[];
+  /** Deliveries under way at one time, in this process. */
+  readonly concurrency: number;
+  /** Deliveries that begin in a span of time, in all processes together. */
+  readonly pace: { readonly count: number; readonly perMs: number } | undefined;
+  readonly ordered: OrderKey | undefined;
+}
+
+/** What events must share to be delivered one after the other. */
+export type OrderKey =
+  | { readonly by: 'certificate' | 'company' }
+  | { readonly by: 'header'; readonly name: string };
 
 export type SignatureScheme = 'standard-webhooks';
 
@@ -210,6 +245,7 @@ export interface SenderProfile {
   readonly event: {
     readonly type: readonly (readonly string[])[];
     readonly tags: readonly (readonly string[])[];
+    readonly company: readonly (readonly string[])[];
   };
   /** The header that names the sender's client, in lower case. */
   readonly clientHeader: string | undefined;

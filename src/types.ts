@@ -160,14 +160,17 @@ export type Settlement =
   | { readonly status: number; readonly reason?: undefined }
   | (Refusal & { readonly status?: undefined });
 
-/** What a store says of an event's id. `token` names the owner: only it can settle the claim. */
+/** Names the owner of a claim: only it can settle that. */
+export type ClaimToken = string | number;
+
+/** What a store says of an event's id. */
 export type ClaimAnswer =
-  | { readonly state: 'owned'; readonly token: number }
+  | { readonly state: 'owned'; readonly token: ClaimToken }
   | { readonly state: 'kept' }
   | { readonly state: 'in flight'; readonly settled: Promise<Settlement> };
 
 /** Remembers which events are being delivered and which were. */
-export interface Store {
+export interface Claims {
   /**
    * Claims an event for delivery. The claim is void after `leaseMs`, so that one that is never settled frees itself.
    * @throws Error where the state cannot be read or written: nothing may be delivered then
@@ -177,10 +180,14 @@ export interface Store {
    * The event was delivered: its copies are duplicates for `rememberMs`. Resolves once that is written, rejects where
    * it cannot be. Does nothing for a token that no longer owns the claim.
    */
-  keep(key: string, token: number, settlement: Settlement, rememberMs: number): Promise<void>;
+  keep(key: string, token: ClaimToken, settlement: Settlement, rememberMs: number): Promise<void>;
   /** The event was not delivered: the next copy may try. */
-  release(key: string, token: number, settlement: Settlement): void;
-  /** Why claims are refused at the moment; `undefined`: all is well. */
+  release(key: string, token: ClaimToken, settlement: Settlement): void;
+}
+
+/** What outlives a request. */
+export interface Store extends Claims {
+  /** Why the state is out of reach at the moment; `undefined`: all is well. */
   problem(): string | undefined;
   close(): void;
 }

@@ -21,7 +21,7 @@ export function completed(root: Mapping, settings: Known): Mapping {
     admin: settings.admin === false ? false : { ...asMapping(root.admin) },
     tls: completedTls(asMapping(root.tls), settings),
     limits,
-    state: { ...state },
+    state: { ...asMapping(root.state), ...(state.driver === 'sqlite' && { path: state.path }) },
     log: { ...asMapping(root.log), destination: log.destination },
     upstreams: completedUpstreams(asMapping(root.upstreams), settings),
     routes,
@@ -72,6 +72,7 @@ function completedRoute(given: Mapping, route: RouteSettings, body: unknown): Ma
     ...given,
     addresses: route.addresses,
     ...(bursts.length === 0 ? {} : { rate_limit: bursts }),
+    ...(route.queue && { retry: { ...asMapping(given.retry) }, concurrency: route.queue.concurrency }),
     ...(route.signature === undefined
       ? {}
       : { signature: { scheme: route.signature.scheme, ...asMapping(given.signature) } }),
@@ -105,7 +106,7 @@ function senderText(sender: SenderProfile): Mapping {
     retries: { statuses: retries.statuses, schedule: retries.scheduleMs.map(durationText) },
     redirects: sender.redirects,
     disabled_by: sender.disabledBy,
-    event: { type: paths(event.type), tags: paths(event.tags) },
+    event: { type: paths(event.type), tags: paths(event.tags), company: paths(event.company) },
     ...(sender.clientHeader !== undefined && { client_header: sender.clientHeader }),
   };
 }

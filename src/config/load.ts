@@ -7,9 +7,10 @@ import { type Partly, readSection, unknownKey } from './issues.ts';
 import { loadAdmin, loadListen } from './listen.ts';
 import { ConfigError, type Report } from './problems.ts';
 import { loadRoutes } from './routes.ts';
-import { configurationSchema, isMapping, limitsSchema, logSchema, stateSchema, tlsSchema } from './schema.ts';
+import { configurationSchema, isMapping, limitsSchema, logSchema, tlsSchema } from './schema.ts';
 import { createShelf } from './shelf.ts';
 import { showConfiguration } from './show.ts';
+import { loadState } from './state.ts';
 import { loadTls, type Watched } from './tls.ts';
 import { loadUpstreams } from './upstreams.ts';
 import { warningsOf } from './warnings.ts';
@@ -150,17 +151,4 @@ function loadLimits(root: Readonly<Record<string, unknown>>, report: Report): Li
     drainDelay: input.drain_delay,
     drainTimeout: input.drain_timeout,
   };
-}
-
-function loadState(root: Readonly<Record<string, unknown>>, report: Report): Settings['state'] | undefined {
-  const { driver, path } = optionalSection(stateSchema, 'state', root, report).values;
-  if (driver !== 'memory') {
-    return driver === undefined || path === undefined
-      ? undefined
-      : { driver, path: resolve(report.source.folder, path) };
-  }
-  if (isMapping(root.state) && Object.hasOwn(root.state as object, 'path')) {
-    report.add(['state', 'path'], 'memory keeps no file; remove path, or write driver: sqlite', 'key');
-  }
-  return { driver };
 }

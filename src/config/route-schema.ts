@@ -6,6 +6,7 @@ import { certificateRule } from './certificate-rule.ts';
 import { either, list, section } from './issues.ts';
 import { fields, NAME, readCredentialField, readHostName, readSenderField } from './names.ts';
 import { readPath, readUpstreamPath } from './paths.ts';
+import { queueShape } from './queue.ts';
 import { signatureKey } from './signature-keys.ts';
 import { duration, fieldValue, flag, integer, rate, scalar, size, type Wrong, word } from './values.ts';
 
@@ -209,9 +210,12 @@ export const routeSchema = section(
     unsafe_open: flag()
       .prefault(false)
       .describe('Says that a route without certificate, authorization and signature is meant.'),
-    deliver: word(['forward'])
+    deliver: word(['forward', 'queue'])
       .prefault('forward')
-      .describe('forward: wait for the upstream and answer with its answer.'),
+      .describe(
+        'forward: wait for the upstream and answer with its answer; queue: answer 202 once the event is on disk, deliver it later.',
+      ),
+    ...queueShape,
   },
   'a mapping with name, path and upstream',
 );

@@ -4,6 +4,7 @@ import type { Path } from './document.ts';
 import { checkEntrance, type Surrounding } from './entrance.ts';
 import { type Partly, readSection } from './issues.ts';
 import { type Report, suggestion } from './problems.ts';
+import { checkQueue, queueOf } from './queue.ts';
 import type { RateLimitInput } from './route-schema.ts';
 import { routeSchema } from './route-schema.ts';
 import type { RouteInput } from './schema.ts';
@@ -44,6 +45,7 @@ function loadRoute(
   // A profile that is not there leaves open what its addresses would have been.
   const senderKnown = section.right('sender') && (values.sender === undefined) === (sender === undefined);
   checkEntrance(section, sender, senderKnown, path, around, report);
+  checkQueue(section, senderKnown ? sender : undefined, path, report);
   if (
     values.body_limit !== undefined &&
     around.limits !== undefined &&
@@ -103,6 +105,7 @@ function assemble(
     clientCertificateHeader: input.client_certificate_header,
     attest: input.attest && { ...input.attest.key, keyId: input.attest.key_id },
     webhookDelivery: input.webhook_delivery,
+    queue: queueOf(input),
   });
 }
 

@@ -4,6 +4,7 @@ import { networkEntry } from './addresses.ts';
 import { either, list, section } from './issues.ts';
 import { readHostName } from './names.ts';
 import { routeSchema } from './route-schema.ts';
+import { stateSchema } from './state.ts';
 import { upstreamSchema, upstreamText } from './upstream-schema.ts';
 import { duration, fieldValue, flag, integer, pemFile, scalar, size, text, word } from './values.ts';
 
@@ -155,18 +156,6 @@ export const limitsSchema = section(
     drain_timeout: duration().prefault('25s').describe('From SIGTERM to exit, at most.'),
   },
   'a mapping of limits',
-);
-
-export const stateSchema = section(
-  {
-    driver: word(['sqlite', 'memory'])
-      .prefault('sqlite')
-      .describe('Where delivered events are remembered: sqlite survives a restart, memory does not.'),
-    path: text('the path of a file')
-      .prefault('../data/postern.db')
-      .describe('The database file of the driver sqlite.'),
-  },
-  'a mapping with driver and path',
 );
 
 export const logSchema = section(

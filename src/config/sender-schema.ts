@@ -58,8 +58,11 @@ export const senderSchema = section(
           .optional()
           .describe("Where the event's type stands; the first that is there counts."),
         tags: list(keyPath, 'a list of key paths').optional().describe("Where the event's tags stand."),
+        company: list(keyPath, 'a list of key paths')
+          .optional()
+          .describe('Where the id of the company stands that the event is about.'),
       },
-      'a mapping with type and tags',
+      'a mapping with type, tags and company',
     )
       .prefault({})
       .describe('Where things stand in the message.'),

@@ -86,7 +86,7 @@ function readProfile(name: string, file: string, files: FileNotes): SenderProfil
     retries: { statuses: retries.statuses, scheduleMs: retries.schedule },
     redirects,
     disabledBy: values.disabled_by ?? [],
-    event: { type: event?.type ?? [], tags: event?.tags ?? [] },
+    event: { type: event?.type ?? [], tags: event?.tags ?? [], company: event?.company ?? [] },
     clientHeader: values.client_header,
   });
 }

@@ -62,8 +62,9 @@ export function showConfiguration(
 
   const shown = show(configurationJsonSchema(), completed(root, settings), []) as Shown;
   const { routes } = settings;
-  const state = settings.state.driver === 'memory' ? { state: settings.state } : {};
-  return Object.freeze({ ...shown, ...state, senders: senderTexts(routes) });
+  const { path, ...state } = shown.state as Shown;
+  const kept = settings.state.driver === 'memory' ? state : { path, ...state };
+  return Object.freeze({ ...shown, state: kept, senders: senderTexts(routes) });
 }
 
 /** What `check --show` prints and `/config` serves: YAML 1.2. */

@@ -72,8 +72,8 @@ export function wrongValue(sentence: string): Wrong {
   return { wrong: sentence, alone: true, quotes: true };
 }
 
-const UNIT_MS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 } as const;
-const DURATION = /^(\d{1,9})(ms|s|m|h)$/;
+const UNIT_MS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
+const DURATION = /^(\d{1,9})(ms|s|m|h|d)$/;
 
 /** The longest that one of Node's timers waits (2^31 - 1 ms) is a little over this. */
 export const LONGEST_TIMER_HOURS = 24 * 24;
@@ -81,12 +81,12 @@ export const LONGEST_TIMER_HOURS = 24 * 24;
 /** Milliseconds. @param zero whether `0s` makes sense; @param maxHours the longest that does */
 export function duration({ zero = false, maxHours = LONGEST_TIMER_HOURS } = {}) {
   return scalar<number>({
-    expected: 'a duration such as 500ms, 15s, 5m or 28h',
-    pattern: '\\d{1,9}(?:ms|s|m|h)',
+    expected: 'a duration such as 500ms, 15s, 5m, 28h or 7d',
+    pattern: '\\d{1,9}(?:ms|s|m|h|d)',
     read(text) {
       const match = DURATION.exec(text);
       if (match === null)
-        return /^\d+$/.test(text) ? { wrong: 'write its unit as well: ms, s, m or h' } : undefined;
+        return /^\d+$/.test(text) ? { wrong: 'write its unit as well: ms, s, m, h or d' } : undefined;
       const ms = Number(match[1]) * UNIT_MS[match[2] as keyof typeof UNIT_MS];
       if (ms === 0 && !zero) return { wrong: 'it must be longer than nothing' };
       if (ms > maxHours * UNIT_MS.h) return { wrong: `the longest is ${maxHours}h` };
@@ -118,9 +118,9 @@ export function size() {
 export function rate() {
   return scalar<{ readonly count: number; readonly perMs: number }>({
     expected: 'a rate such as 50/s, 600/m or 5/2s',
-    pattern: '\\d{1,9}/\\d{0,9}(?:ms|s|m|h)',
+    pattern: '\\d{1,9}/\\d{0,9}(?:ms|s|m|h|d)',
     read(text) {
-      const match = /^(\d{1,9})\/(\d{0,9})(ms|s|m|h)$/.exec(text);
+      const match = /^(\d{1,9})\/(\d{0,9})(ms|s|m|h|d)$/.exec(text);
       if (match === null) return undefined;
       const count = Number(match[1]);
       const perMs = (match[2] === '' ? 1 : Number(match[2])) * UNIT_MS[match[3] as keyof typeof UNIT_MS];

@@ -1,4 +1,4 @@
-import type { ClaimAnswer, Settlement, Store } from '../types.ts';
+import type { ClaimAnswer, ClaimToken, Settlement, Store } from '../types.ts';
 
 /** Where kept claims are written down; the drivers differ only in this. */
 export interface KeptClaims {
@@ -27,7 +27,7 @@ export function claimStore(kept: KeptClaims): Store {
   const inFlight = new Map<string, InFlight>();
   let lastToken = 0;
 
-  function finish(key: string, token: number, settlement: Settlement): void {
+  function finish(key: string, token: ClaimToken, settlement: Settlement): void {
     const claim = inFlight.get(key);
     if (claim?.token !== token) return;
     inFlight.delete(key);

@@ -1,4 +1,4 @@
-import type { ClaimAnswer, ClaimToken, Settlement, Store } from '../types.ts';
+import type { ClaimAnswer, Claims, ClaimToken, Settlement } from '../types.ts';
 
 /** Where kept claims are written down; the drivers differ only in this. */
 export interface KeptClaims {
@@ -6,8 +6,6 @@ export interface KeptClaims {
   has(key: string, nowMs: number): boolean;
   /** Resolves once the claim is written. */
   add(key: string, untilMs: number, nowMs: number): Promise<void>;
-  problem(): string | undefined;
-  close(): void;
 }
 
 interface InFlight {
@@ -23,7 +21,7 @@ const DONE = Promise.resolve();
  * Claims in flight live in this process: a crash frees them at once, and nobody waits for the dead. Kept claims are
  * the driver's.
  */
-export function claimStore(kept: KeptClaims): Store {
+export function claimStore(kept: KeptClaims): Claims {
   const inFlight = new Map<string, InFlight>();
   let lastToken = 0;
 
@@ -57,7 +55,5 @@ export function claimStore(kept: KeptClaims): Store {
       return written;
     },
     release: finish,
-    problem: () => kept.problem(),
-    close: () => kept.close(),
   };
 }

@@ -181,10 +181,19 @@ export interface EventPage {
   readonly next: string | undefined;
 }
 
+/**
+ * How a list is sorted. `received`: the newest first. `finished`: only what is finished (delivered or dead), the first
+ * to finish first; what finishes while the pages are read comes at the end.
+ */
+export type EventOrder = 'received' | 'finished';
+
 /** Accepted events, for the operator: works beside a gateway that runs, and without one. */
 export interface Events {
-  /** The newest first. @param after what an earlier page gave as `next` */
-  list(filter: EventFilter, limit: number, after?: string): Promise<EventPage>;
+  /**
+   * @param after what an earlier page gave as `next`, in the same order
+   * @param order default: `received`
+   */
+  list(filter: EventFilter, limit: number, after?: string, order?: EventOrder): Promise<EventPage>;
   /** All events with this id or message id; several routes may have had one message. */
   find(id: string, route?: string): Promise<readonly EventDetail[]>;
   /** Puts dead letters back, due at once with a fresh schedule; waiting ones become due at once. @returns how many */

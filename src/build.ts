@@ -51,8 +51,8 @@ const PARSED_BYTES = 64 * 1024;
  * Opens the state that the settings name.
  * @throws Error where another program keeps it locked, StateFileError where an operator has to act
  */
-export function openStore(settings: Settings, warn: (sentence: string) => void): Store {
-  return settings.state.driver === 'memory' ? memoryStore() : sqliteStore(settings.state.path, warn);
+export function openStore({ state }: Settings, warn: (sentence: string) => void): Store {
+  return state.driver === 'memory' ? memoryStore(state.retention, warn) : sqliteStore(state, warn);
 }
 
 /**

@@ -1,3 +1,4 @@
+import type { Queue } from './events.ts';
 import type { Reason } from './reasons.ts';
 
 /** An IP address as a number: IPv4 as an unsigned 32-bit number, IPv6 as a 128-bit bigint. */
@@ -187,9 +188,11 @@ export interface Claims {
 
 /** What outlives a request. */
 export interface Store extends Claims {
+  readonly queue: Queue;
   /** Why the state is out of reach at the moment; `undefined`: all is well. */
   problem(): string | undefined;
-  close(): void;
+  /** Resolves once everything is written. */
+  close(): Promise<void>;
 }
 
 /** The gateway as the listener sees it. `undefined`: close without an answer. */

@@ -29,7 +29,7 @@ const LISTEN = {
 beforeAll(async () => {
   const { authority, server } = await defaults();
   gateway = createGateway({
-    store: memoryStore(),
+    store: memoryStore({ deliveredMs: 0, deadMs: undefined, sizeBytes: undefined }, () => undefined),
     match: ({ path }) => {
       if (path === '/broken') throw broken;
       return { reason: 'route.not_found' };

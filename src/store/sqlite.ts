@@ -1,20 +1,32 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import type { Retention } from '../events.ts';
+import type { EncryptionKey } from '../settings.ts';
 import type { Store } from '../types.ts';
 import { claimStore, type KeptClaims } from './claims.ts';
 import { KeyIndex } from './key-index.ts';
+import { openQueue } from './queue.ts';
+import { sealer } from './seal.ts';
+import { openStateClock } from './state-clock.ts';
 import { openStateFile } from './state-file.ts';
 import { StateWriter } from './writer.ts';
 
 const FORGET_ROWS = 5000;
 
+export interface SqliteOptions {
+  readonly path: string;
+  /** The first encrypts, all decrypt; none: events lie readable on the disk. */
+  readonly keys: readonly EncryptionKey[];
+  readonly retention: Retention;
+}
+
 /**
  * State in one SQLite file. A kept claim is in the write-ahead log before the sender is answered, so it survives the
  * death of the process; nobody waits for the fsync, so a power failure may lose the last moments, and an event of these
- * can be delivered once more.
- * @param warn told where another process uses the file too
+ * can be delivered once more. An event of the queue, with its claim, survives a power failure too.
+ * @param warn told where another process uses the file too, and of events that cannot be read
  * @throws StateFileError, Error as `openStateFile` does
  */
-export function sqliteStore(path: string, warn: (sentence: string) => void): Store {
+export function sqliteStore({ path, keys }: SqliteOptions, warn: (sentence: string) => void): Store {
   const { database, owner } = openStateFile(path);
   if (owner === undefined) {
     warn(
@@ -22,11 +34,25 @@ export function sqliteStore(path: string, warn: (sentence: string) => void): Sto
     );
   }
   const writer = new StateWriter(database, path);
+  const { claims, keeping } = claimStore(keptClaims(database, writer));
+  const [first, ...others] = keys;
+  const { queue, close } = openQueue({
+    database,
+    writer,
+    clock: openStateClock(database),
+    sealer: first === undefined ? undefined : sealer([first, ...others]),
+    keeping,
+    owner: 0,
+    isShared: true,
+    warn,
+  });
   return {
-    ...claimStore(keptClaims(database, writer)),
+    ...claims,
+    queue,
     problem: () => writer.problem,
-    close: () => {
-      writer.close();
+    close: async () => {
+      close();
+      await writer.close();
       owner?.close();
     },
   };
@@ -47,6 +73,8 @@ function keptClaims(database: DatabaseSync, writer: StateWriter): KeptClaims {
       index.set(key, untilMs, nowMs);
       return writer.write({ apply: () => insert.run(key, untilMs), survives: 'process', isLasting: true });
     },
+    insert: (key, untilMs) => void insert.run(key, untilMs),
+    know: (key, untilMs, nowMs) => index.set(key, untilMs, nowMs),
   };
 }
 

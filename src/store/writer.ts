@@ -1,23 +1,31 @@
-import { closeSync, fdatasync, fdatasyncSync, openSync, statSync } from 'node:fs';
+import { closeSync, fdatasync as fdatasyncByCallback, fdatasyncSync, openSync, statSync } from 'node:fs';
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import { promisify } from 'node:util';
 import { BUSY, codeOf, FULL } from './state-file.ts';
 
 const TICK_MS = 1000;
 /** Another process holds the lock for the moment that a commit takes; a backup or a shell may hold it longer. */
 const BUSY_RETRY_MS = 2;
 const MOST_BUSY_MS = 250;
+const fdatasync = promisify(fdatasyncByCallback);
 
 /** A change of the state, applied inside of a transaction that others share. */
 export interface Change {
   /** May run again where the transaction did not come about; must not throw for any reason but the database's. */
   readonly apply: () => void;
-  /** What it has to outlive before its promise resolves: this process, or the machine's power. */
-  readonly survives: 'process' | 'power';
+  /**
+   * What it has to outlive before its promise resolves: this process, or the machine's power. `soon`: it resolves like
+   * the first, but the disk is asked to hold it at once.
+   */
+  readonly survives: 'process' | 'soon' | 'power';
   /** Its promise rejects at the first failure, but it is tried again until it is written. */
   readonly isLasting?: boolean;
   /** Takes it back, where it was written and the disk then did not confirm it. */
   readonly undo?: () => void;
 }
+
+/** Written, but the disk did not confirm it; it is being taken back. */
+export class UnconfirmedError extends Error {}
 
 interface Group {
   changes: Change[];
@@ -43,7 +51,8 @@ export class StateWriter {
   #log: number | undefined;
   #group = newGroup();
   #unsynced: Group[] = [];
-  #isSyncing = false;
+  /** Under way; resolves either way. */
+  #syncing: Promise<void> | undefined;
   #isScheduled = false;
   #problem: string | undefined;
   #busySinceMs: number | undefined;
@@ -79,8 +88,10 @@ export class StateWriter {
   }
 
   /** Writes what is left, and lets go of the file. */
-  close(): void {
+  async close(): Promise<void> {
     clearInterval(this.#ticking);
+    // A file must not be closed under the hand that is confirming it.
+    while (this.#syncing !== undefined) await this.#syncing;
     // The event loop is over with: now it is right to wait for another's lock.
     this.#database.exec(`PRAGMA busy_timeout = ${MOST_BUSY_MS}`);
     this.#write();
@@ -121,37 +132,38 @@ export class StateWriter {
     this.#busySinceMs = undefined;
     this.#group = newGroup();
     group.committed.resolve();
-    if (!group.changes.some(({ survives }) => survives === 'power')) return;
+    if (!group.changes.some(({ survives }) => survives !== 'process')) return;
     this.#unsynced.push(group);
     this.#sync();
   }
 
   /** One at a time: what is committed meanwhile shares the next. */
   #sync(): void {
-    if (this.#isSyncing || this.#unsynced.length === 0) return;
+    if (this.#syncing !== undefined || this.#unsynced.length === 0) return;
     const groups = this.#unsynced;
     this.#unsynced = [];
-    this.#isSyncing = true;
-    const done = (error: Error | null) => {
-      this.#isSyncing = false;
+    this.#syncing = this.#confirm().then((error) => {
+      this.#syncing = undefined;
       for (const group of groups) this.#synced(group, error);
       this.#sync();
-    };
-    if (this.#path === undefined) {
-      done(null);
-      return;
-    }
+    });
+  }
+
+  /** Resolves once the disk has the write-ahead log, with why it has not. */
+  async #confirm(): Promise<Error | undefined> {
+    if (this.#path === undefined) return undefined;
     try {
       this.#log ??= openSync(`${this.#path}-wal`, 'r+');
-      fdatasync(this.#log, done);
+      await fdatasync(this.#log);
+      return undefined;
     } catch (error) {
-      done(error as Error);
+      return error as Error;
     }
   }
 
   /** What the disk did not confirm may be gone after a power failure, so it must not be there before one either. */
-  #synced(group: Group, error: Error | null): void {
-    if (error === null) {
+  #synced(group: Group, error: Error | undefined): void {
+    if (error === undefined) {
       group.durable.resolve();
       return;
     }
@@ -159,7 +171,7 @@ export class StateWriter {
     for (const { undo } of group.changes) {
       if (undo !== undefined) silently(this.write({ apply: undo, survives: 'process', isLasting: true }));
     }
-    rejectAll(group, error);
+    rejectAll(group, new UnconfirmedError(error.message));
   }
 
   #waitsForLock(error: unknown): boolean {

@@ -193,7 +193,7 @@ function endNow(log: Log, signal: string): void {
 async function close({ log, store, upstreams, pulse }: Process): Promise<void> {
   pulse.close();
   await upstreams.close();
-  store.close();
+  await store.close();
   log.logger.info('stopped');
   // A reader that has stopped reading must not keep the process: a blocked write lets no other end through.
   if (!(await log.end())) process.kill(process.pid, 'SIGKILL');

@@ -1,7 +1,10 @@
-import type { ClaimToken, Refusal, Settlement, Store } from './types.ts';
+import type { AcceptedClaim } from './events.ts';
+import type { Claims, ClaimToken, Refusal, Settlement } from './types.ts';
 
 /** The right to deliver one event, and the duty to say what became of it. */
 export interface Claim {
+  /** For a queue, which keeps the claim itself. */
+  readonly held: AcceptedClaim;
   /** Resolves once a success is written down, rejects where it could not be; a failure frees the event at once. */
   settle(settlement: Settlement): Promise<void> | undefined;
 }
@@ -26,14 +29,17 @@ export interface ClaimOptions {
 }
 
 /** Claims an event for delivery, or finds out that it is not this request's to deliver. Waits only for a copy in flight. */
-export function claimEvent(store: Store, options: ClaimOptions): Claimed | Promise<Claimed> {
+export function claimEvent(store: Claims, options: ClaimOptions): Claimed | Promise<Claimed> {
   const key = keyOf(options);
   try {
     const answer = store.claim(key, options.leaseMs);
     if (answer.state === 'kept') return { duplicate: true };
     if (answer.state === 'in flight') return outcomeWithin(answer.settled, options.waitMs);
     return {
-      claim: { settle: (settlement) => settle(store, key, answer.token, settlement, options.rememberMs) },
+      claim: {
+        held: { key, token: answer.token, rememberMs: options.rememberMs },
+        settle: (settlement) => settle(store, key, answer.token, settlement, options.rememberMs),
+      },
     };
   } catch (error) {
     return { reason: 'state.unavailable', detail: (error as Error).message };
@@ -46,7 +52,7 @@ export function isSuccess({ status }: { status?: number }): boolean {
 }
 
 function settle(
-  store: Store,
+  store: Claims,
   key: string,
   token: ClaimToken,
   settlement: Settlement,

@@ -192,8 +192,10 @@ export interface RouteSettings {
   readonly clientCertificateHeader: boolean;
   readonly attest: AttestSettings | undefined;
   readonly webhookDelivery: 'strip' | 'pass';
-  /** `undefined`: the sender waits for the upstream's answer. */
-  readonly queue: QueueSettings | undefined;
+  /** Whether the sender waits for the upstream's answer, or for the disk alone. */
+  readonly deliver: 'forward' | 'queue';
+  /** How what was accepted is delivered; a route that no longer queues may have some left. */
+  readonly queue: QueueSettings;
 }
 
 /** How accepted events are delivered. Times in milliseconds. */

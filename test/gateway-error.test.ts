@@ -29,7 +29,8 @@ const LISTEN = {
 beforeAll(async () => {
   const { authority, server } = await defaults();
   gateway = createGateway({
-    store: memoryStore({ deliveredMs: 0, deadMs: undefined, sizeBytes: undefined }, () => undefined),
+    claims: memoryStore({ deliveredMs: 0, deadMs: undefined, sizeBytes: undefined }, () => undefined),
+    accept: async () => ({ reason: 'state.unavailable' }),
     match: ({ path }) => {
       if (path === '/broken') throw broken;
       return { reason: 'route.not_found' };

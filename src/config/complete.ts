@@ -72,7 +72,10 @@ function completedRoute(given: Mapping, route: RouteSettings, body: unknown): Ma
     ...given,
     addresses: route.addresses,
     ...(bursts.length === 0 ? {} : { rate_limit: bursts }),
-    ...(route.queue && { retry: { ...asMapping(given.retry) }, concurrency: route.queue.concurrency }),
+    ...(route.deliver === 'queue' && {
+      retry: { ...asMapping(given.retry) },
+      concurrency: route.queue.concurrency,
+    }),
     ...(route.signature === undefined
       ? {}
       : { signature: { scheme: route.signature.scheme, ...asMapping(given.signature) } }),

@@ -45,6 +45,11 @@ export function warningsOf(
     const label = labelOf(index);
     const unsafeOpen =
       Object.hasOwn(raw[index] as object, 'unsafe_open') && String(raw[index].unsafe_open) === 'true';
+    if (route.deliver === 'queue' && settings.state.driver === 'memory') {
+      warnings.push(
+        `${label}: deliver: queue with state.driver memory acknowledges events that end with the process; write driver: sqlite`,
+      );
+    }
     warnings.push(...ofRoute(route, unsafeOpen).map((sentence) => `${label}: ${sentence}`));
   }
   warnings.push(...ofSharedSecrets(settings.routes, labelOf));

@@ -32,6 +32,9 @@ export function sqliteStore({ path, keys }: SqliteOptions, warn: (sentence: stri
     warn(
       `${path} is in use by another process: each knows only its own claims, and an event sent to both is delivered twice`,
     );
+  } else {
+    // Nobody else is there: what is leased was leased by a process that is gone.
+    database.exec("UPDATE events SET state = 'waiting', until = NULL WHERE state = 'delivering'");
   }
   const writer = new StateWriter(database, path);
   const { claims, keeping } = claimStore(keptClaims(database, writer));

@@ -179,7 +179,8 @@ function ofRoute(route: RouteSettings, unsafeOpen: boolean): string[] {
     );
   }
   const leftMs = answerDeadlineMs(sender);
-  if (sender !== undefined && upstream.timeoutMs !== undefined && upstream.timeoutMs > leftMs) {
+  const waits = route.deliver === 'forward';
+  if (waits && sender !== undefined && upstream.timeoutMs !== undefined && upstream.timeoutMs > leftMs) {
     warnings.push(
       `the upstream ${upstream.name} may take ${upstream.timeoutMs / 1000}s, but ${sender.name} leaves ${leftMs / 1000}s; the sender gets 504 before that`,
     );

@@ -5,6 +5,7 @@ import { RateTables } from './check/rate-tables.ts';
 import { answerDeadlineMs, defaultTimeoutMs } from './deadline.ts';
 import type { TargetState, Upstream, UpstreamObserver } from './deliver/upstream.ts';
 import type { UpstreamPool } from './deliver/upstream-pool.ts';
+import type { Events } from './events.ts';
 import { fieldCount, fieldValue } from './fields.ts';
 import { createGateway, type Gateway, type Route } from './gateway.ts';
 import { upstreamFields } from './headers.ts';
@@ -53,6 +54,14 @@ const PARSED_BYTES = 64 * 1024;
  */
 export function openStore({ state }: Settings, warn: (sentence: string) => void): Store {
   return state.driver === 'memory' ? memoryStore(state.retention, warn) : sqliteStore(state, warn);
+}
+
+/**
+ * Opens the events of the state that the settings name, for the operator.
+ * @throws Error where there are none, or another program keeps them locked
+ */
+export async function openEvents(settings: Settings): Promise<Events> {
+  throw new Error(`the driver ${settings.state.driver} keeps no events`);
 }
 
 /**

@@ -3,9 +3,10 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { Events } from '../../events.ts';
 import { CliError } from '../exit.ts';
 import { type Chain, type Finding, readChain } from './audit-chain.ts';
-import { lock, openToAppend } from './audit-file.ts';
+import { lock, openToAppend, withFile } from './audit-file.ts';
 import { auditFacts, readLine, writeLine } from './audit-line.ts';
 import { eachEvent } from './pages.ts';
+import { count } from './words.ts';
 
 /** What a run added to a file. */
 export interface Appended {
@@ -26,17 +27,14 @@ const BATCH_LINES = 500;
  * @throws CliError where the file is broken, which is then left as it is, or cannot be written to
  */
 export async function appendFinished(events: Events, path: string, route?: string): Promise<Appended> {
-  const file = await openToAppend(path);
-  try {
+  return withFile(path, openToAppend(path), async (file) => {
     const unlock = lock(path);
     try {
       return await append(events, path, file, route);
     } finally {
       unlock();
     }
-  } finally {
-    await file.close();
-  }
+  });
 }
 
 async function append(
@@ -45,14 +43,14 @@ async function append(
   file: FileHandle,
   route: string | undefined,
 ): Promise<Appended> {
-  const chain = await readChain(file, (finding) => {
+  const refuse = (finding: Finding): never => {
     throw new CliError(
       `${findingText(path, finding)}; nothing was appended: --verify tells all that is wrong`,
     );
-  });
+  };
+  let chain = await readChain(file, refuse);
   const repaired = chain.torn === undefined ? undefined : await repair(path, file, chain);
-  if (repaired?.isLine)
-    return append(events, path, file, route).then((done) => ({ ...done, repaired: repaired.told }));
+  if (repaired !== undefined) chain = await readChain(file, refuse);
   const startedMs = Date.now();
   const filter = { route, states: ['delivered', 'dead'] as const };
   // What has only just finished may still be on its way into the state behind something that finished later.
@@ -78,7 +76,7 @@ async function append(
     if (batch.push(`${line.text}\n`) === BATCH_LINES) await flush();
   }
   await flush();
-  return { appended: n - chain.n, lines: n, head: previous, repaired: repaired?.told };
+  return { appended: n - chain.n, lines: n, head: previous, repaired };
 }
 
 /**
@@ -98,36 +96,29 @@ async function writeWhole(path: string, file: FileHandle, size: number, text: st
   }
 }
 
-/** A run that was interrupted leaves the beginning of a line: its event is in the state still, and comes again. */
-async function repair(
-  path: string,
-  file: FileHandle,
-  chain: Chain,
-): Promise<{ told: string; isLine: boolean }> {
-  const { torn, bytes, lines, n } = chain;
+/**
+ * A run that was interrupted leaves the beginning of a line: its event is in the state still, and comes again.
+ * @returns what was done
+ * @throws CliError where it is something else, which is left as it is
+ */
+async function repair(path: string, file: FileHandle, { torn, bytes, lines, n }: Chain): Promise<string> {
   const text = torn?.bytes ?? Buffer.alloc(0);
   const where = `${path}:${lines + 1}`;
   if (typeof readLine(text) !== 'string') {
     await file.appendFile('\n');
-    await file.datasync();
-    return {
-      told: `${where}: the last line had no end, which was added: an earlier run was interrupted`,
-      isLine: true,
-    };
+    return `${where}: the last line had no end, which was added: an earlier run was interrupted`;
   }
   const beginning = Buffer.from(`{"n":${n + 1},`);
   const shared = Math.min(beginning.length, text.length);
-  if (!text.subarray(0, shared).equals(beginning.subarray(0, shared)))
+  if (text.compare(beginning, 0, shared, 0, shared) !== 0)
     throw new CliError(
-      `${where}: what stands behind the last whole line is not the beginning of the next one; nothing was appended. ` +
-        `After a look at it, cut it off: truncate -s ${bytes} ${path}`,
+      lines === 0
+        ? `${path}: this is no file of an audit; name a new one`
+        : `${where}: what stands behind the last whole line is not the beginning of the next; nothing was appended. ` +
+            `After a look at it, cut it off: truncate -s ${bytes} ${path}`,
     );
   await file.truncate(bytes);
-  await file.datasync();
-  return {
-    told: `${where}: the last line was torn (${text.length} bytes without an end) and was cut off: an earlier run was interrupted`,
-    isLine: false,
-  };
+  return `${where}: the last line was torn (${count(text.length, 'byte')} without an end) and was cut off: an earlier run was interrupted`;
 }
 
 /** `FILE:LINE: problem`. */

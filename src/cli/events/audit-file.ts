@@ -36,6 +36,28 @@ export function openToRead(path: string): Promise<FileHandle> {
 }
 
 /**
+ * Works on an open file and closes it.
+ * @throws CliError where the disk refuses
+ */
+export async function withFile<T>(
+  path: string,
+  opening: Promise<FileHandle>,
+  work: (file: FileHandle) => Promise<T>,
+): Promise<T> {
+  const file = await opening;
+  try {
+    return await work(file);
+  } catch (error) {
+    const { syscall, message } = error as NodeJS.ErrnoException;
+    throw OF_FILES.has(syscall) ? new CliError(`${path}: ${message}`) : error;
+  } finally {
+    await file.close();
+  }
+}
+
+const OF_FILES: ReadonlySet<string | undefined> = new Set(['read', 'write', 'ftruncate', 'fdatasync']);
+
+/**
  * Keeps every other writer away from an audit: two would each continue the same line. The lock is on a file of its own
  * and ends with the process, however that ends.
  * @returns what lets the next one in

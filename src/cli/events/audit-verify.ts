@@ -1,6 +1,6 @@
 import type { EventSummary, Events } from '../../events.ts';
 import { type Chain, type Finding, readChain } from './audit-chain.ts';
-import { openToRead } from './audit-file.ts';
+import { openToRead, withFile } from './audit-file.ts';
 import { auditFacts, digestOf, sha256 } from './audit-line.ts';
 import { eachEvent } from './pages.ts';
 import { isoTime } from './time.ts';
@@ -34,8 +34,7 @@ export async function verifyFile(
   { head, route, events }: VerifyOptions,
   found: (finding: Finding) => void,
 ): Promise<Verified> {
-  const file = await openToRead(path);
-  try {
+  return withFile(path, openToRead(path), async (file) => {
     const chain = await readChain(file, found, head);
     if (chain.torn !== undefined)
       found({
@@ -55,9 +54,7 @@ export async function verifyFile(
       compared: seen?.compared,
       waiting: seen?.waiting ?? 0,
     };
-  } finally {
-    await file.close();
-  }
+  });
 }
 
 async function compare(
@@ -87,7 +84,7 @@ async function compare(
 function missing({ id, route, state }: EventSummary, finishedMs: number): string {
   return (
     `no line for the event ${visible(id)} of the route ${visible(route)}, ${state} at ${isoTime(finishedMs)}: ` +
-    'its line was removed; or, where a clock was set back, the next run adds it'
+    'its line was removed or altered; or, where a clock was set back, the next run adds it'
   );
 }
 

@@ -102,5 +102,5 @@ function summary({ lines, head, late, compared, waiting }: Verified, findings: n
     ...(waiting > 0 ? [`${waiting} finished since the last run`] : []),
     ...(late > 0 ? [`${late} came late`] : []),
   ];
-  return `${parts.join(', ')}; head ${head}`;
+  return `${parts.join(', ')}; ${head === '' ? 'no head, since the last line does not hold' : `head ${head}`}`;
 }

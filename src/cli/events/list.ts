@@ -23,7 +23,7 @@ export function listCommand(): Command {
     .addHelpText('after', `${TIMES}\nDead letters are what --state dead shows.`)
     .addHelpText(
       'after',
-      '\nExamples:\n  postern events list --state dead --since 24h\n  postern events list --route codat-events --type invoices.* --json',
+      "\nExamples:\n  postern events list --state dead --since 24h\n  postern events list --type 'invoices.*' --json",
     )
     .action(async (typed: TypedList) => {
       const filter = readFilter(typed);

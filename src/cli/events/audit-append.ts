@@ -67,7 +67,8 @@ async function append(
   for await (const event of eachEvent(events, filter, 'finished')) {
     const facts = auditFacts(event);
     const { finishedMs } = event;
-    if (facts === undefined || finishedMs === undefined || finishedMs > startedMs) continue;
+    if (facts === undefined || finishedMs === undefined) continue;
+    if (finishedMs > startedMs) break;
     if (chain.lineOf(event.id, finishedMs) !== undefined) continue;
     const line = writeLine(facts, { n: n + 1, late: finishedMs < lastMs, previous });
     n += 1;

@@ -97,7 +97,7 @@ async function lineProblem(
   const facts = auditFacts(event);
   if (facts === undefined || !chain.says(line, digestOf(facts)))
     return `this line does not say what the state says of the event ${visible(event.id)}: one of the two was altered`;
-  const stored = (await events.find(event.id, event.route)).find(({ id }) => id === event.id);
+  const stored = await events.read(event.place);
   // Its retention ended since the page was read.
   if (stored === undefined) return undefined;
   const computed = sha256(stored.body);

@@ -46,9 +46,9 @@ async function exportAll(
 ): Promise<number> {
   let number = 0;
   try {
-    for await (const { id, route } of eachEvent(events, filter)) {
+    for await (const { place } of eachEvent(events, filter)) {
       // What was removed since the page was read is left out.
-      const event = (await events.find(id, route)).find((one) => one.id === id);
+      const event = await events.read(place);
       if (event === undefined) continue;
       await take(`${jsonText(detailJson(event))}\n`);
       number += 1;

@@ -6,6 +6,7 @@ import type { Deliveries } from './deliver/deliveries.ts';
 import type { TargetState, Upstream, UpstreamObserver } from './deliver/upstream.ts';
 import type { UpstreamPool } from './deliver/upstream-pool.ts';
 import type { WorkerObserver, WorkerRoute } from './deliver/worker.ts';
+import type { Events } from './events.ts';
 import { fieldCount } from './fields.ts';
 import { createGateway, type Gateway } from './gateway.ts';
 import { isOneTrust, trustFinder } from './listen/trust.ts';
@@ -52,6 +53,14 @@ export interface Recorders {
  */
 export function openStore({ state }: Settings, warn: (sentence: string) => void): Store {
   return state.driver === 'memory' ? memoryStore(state.retention, warn) : sqliteStore(state, warn);
+}
+
+/**
+ * Opens the events of the state that the settings name, for the operator.
+ * @throws Error where there are none, or another program keeps them locked
+ */
+export async function openEvents(settings: Settings): Promise<Events> {
+  throw new Error(`the driver ${settings.state.driver} keeps no events`);
 }
 
 /**

@@ -17,6 +17,7 @@ import { choosingHeaders, findRoute, routeTable } from './route/table.ts';
 import type { RouteSettings, Settings } from './settings.ts';
 import { memoryStore } from './store/memory.ts';
 import { sqliteStore } from './store/sqlite.ts';
+import { openSqliteEvents } from './store/sqlite-events.ts';
 import type { TlsSettings } from './tls-settings.ts';
 import type { AddressValue, Head, Refusal, Store } from './types.ts';
 
@@ -59,8 +60,11 @@ export function openStore({ state }: Settings, warn: (sentence: string) => void)
  * Opens the events of the state that the settings name, for the operator.
  * @throws Error where there are none, or another program keeps them locked
  */
-export async function openEvents(settings: Settings): Promise<Events> {
-  throw new Error(`the driver ${settings.state.driver} keeps no events`);
+export async function openEvents({ state }: Settings): Promise<Events> {
+  if (state.driver === 'sqlite') return openSqliteEvents(state.path, state.keys);
+  throw new Error(
+    'state.driver: memory keeps nothing beyond the process of the gateway; write driver: sqlite',
+  );
 }
 
 /**

@@ -5,7 +5,7 @@ import type { Store } from '../types.ts';
 import { claimStore, type KeptClaims } from './claims.ts';
 import { KeyIndex } from './key-index.ts';
 import { openQueue } from './queue.ts';
-import { sealer } from './seal.ts';
+import { sealerOf } from './seal.ts';
 import { openStateClock } from './state-clock.ts';
 import { openStateFile } from './state-file.ts';
 import { StateWriter } from './writer.ts';
@@ -26,7 +26,10 @@ export interface SqliteOptions {
  * @param warn told where another process uses the file too, and of events that cannot be read
  * @throws StateFileError, Error as `openStateFile` does
  */
-export function sqliteStore({ path, keys }: SqliteOptions, warn: (sentence: string) => void): Store {
+export function sqliteStore(
+  { path, keys, retention }: SqliteOptions,
+  warn: (sentence: string) => void,
+): Store {
   const { database, owner } = openStateFile(path);
   if (owner === undefined) {
     warn(
@@ -38,13 +41,13 @@ export function sqliteStore({ path, keys }: SqliteOptions, warn: (sentence: stri
   }
   const writer = new StateWriter(database, path);
   const { claims, keeping } = claimStore(keptClaims(database, writer));
-  const [first, ...others] = keys;
   const { queue, close } = openQueue({
     database,
     writer,
-    clock: openStateClock(database),
-    sealer: first === undefined ? undefined : sealer([first, ...others]),
+    clock: openStateClock(database, writer, warn),
+    sealer: sealerOf(keys),
     keeping,
+    retention,
     owner: 0,
     isShared: true,
     warn,

@@ -38,14 +38,17 @@ export function openStateFile(path: string): StateFile {
 
 /** SQLite's result codes, https://www.sqlite.org/rescode.html */
 export const BUSY = 5;
+export const CORRUPT = 11;
 export const FULL = 13;
+export const NOT_A_DATABASE = 26;
 const SQL_ERROR = 1;
-const CORRUPT = 11;
-const NOT_A_DATABASE = 26;
+/** The rest of a code says more exactly what it was. */
+const PRIMARY = 0xff;
 
-/** The result code of an error of SQLite; `undefined`: it is another's. */
+/** The primary result code of an error of SQLite; `undefined`: it is another's. */
 export function codeOf(error: unknown): number | undefined {
-  return (error as { errcode?: number }).errcode;
+  const { errcode } = error as { errcode?: number };
+  return errcode === undefined ? undefined : errcode & PRIMARY;
 }
 
 /** The same state in memory: it ends with the process. */
@@ -109,7 +112,7 @@ function takeOwnership(path: string): DatabaseSync | undefined {
 }
 
 /** SQLite's words for a programmer, as a sentence for an operator. */
-function explained(error: unknown): Error {
+export function explained(error: unknown): Error {
   if (error instanceof StateFileError) return error;
   const { message } = error as Error;
   switch (codeOf(error)) {

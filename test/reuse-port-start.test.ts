@@ -97,7 +97,7 @@ describe.skipIf(!SHARES)('what is per process is warned about', () => {
       env: named('a'),
     });
     expect(warningsOf(gateway)).toEqual([
-      'listen.reuse_port: processes that share the port know nothing of each other: limits and metrics are of one process each',
+      'listen.reuse_port: processes that share the port share their state alone: limits and metrics are of one process each',
       `admin.port: ${adminPort} in every process that shares the port, so a second cannot start; write port: "\${ADMIN_PORT}" and set it for each`,
     ]);
     expect(await gateway.stop()).toBe(0);

@@ -16,6 +16,8 @@ import { responderFor } from './respond.ts';
 import { choosingHeaders, findRoute, routeTable } from './route/table.ts';
 import { METHODS, type RouteSettings, type SenderProfile, type Settings } from './settings.ts';
 import { memoryStore } from './store/memory.ts';
+import type { LenientClaims } from './store/redis/local.ts';
+import type { RedisNotes } from './store/redis/open.ts';
 import { sqliteStore } from './store/sqlite.ts';
 import type { TlsSettings } from './tls-settings.ts';
 import type { AddressValue, Head, Refusal, Store } from './types.ts';
@@ -35,6 +37,8 @@ export interface Built {
 /** What outlives one configuration. */
 export interface Lasting {
   readonly store: Store;
+  /** What routes go by that let requests in while the state is away. */
+  readonly own: LenientClaims;
   readonly upstreams: UpstreamPool;
   readonly pulse: Pulse;
 }
@@ -48,11 +52,21 @@ export interface Recorders {
 const PARSED_BYTES = 64 * 1024;
 
 /**
- * Opens the state that the settings name.
+ * Opens the state that the settings name. One that is beyond this machine may be away, and come later.
  * @throws Error where another program keeps it locked, StateFileError where an operator has to act
  */
-export function openStore(settings: Settings, warn: (sentence: string) => void): Store {
-  return settings.state.driver === 'memory' ? memoryStore() : sqliteStore(settings.state.path, warn);
+export async function openStore({ state }: Settings, notes: RedisNotes): Promise<Store> {
+  switch (state.driver) {
+    case 'memory':
+      return memoryStore();
+    case 'sqlite':
+      return sqliteStore(state.path, notes.warn);
+    case 'redis': {
+      // Its clients are large, and most gateways have no use for them.
+      const { redisStore } = await import('./store/redis/open.ts');
+      return redisStore(state, notes);
+    }
+  }
 }
 
 /**
@@ -65,7 +79,6 @@ export function buildGateway(
   { log, metrics }: Recorders,
   before?: Built,
 ): Built {
-  const { store } = lasting;
   const upstreams = new Map(
     [...settings.upstreams.values()].map((upstream) => [upstream, lasting.upstreams.take(upstream)]),
   );
@@ -74,13 +87,16 @@ export function buildGateway(
     path: route.path,
     host: route.host,
     headers: route.headers,
-    route: compile(route, upstreams.get(route.upstream) as Upstream, { rates, pulse: lasting.pulse }),
+    route: compile(route, upstreams.get(route.upstream) as Upstream, {
+      ...lasting,
+      rates,
+      fellBack: () => metrics.stateFallback(route.name),
+    }),
   }));
   const table = routeTable(compiled);
   const choosing = choosingHeaders(settings.routes);
   const misdirected = misdirection(settings.tls);
   const gateway = createGateway({
-    store,
     match: (head) =>
       misdirected?.(head) ?? refuseRepeated(head, choosing) ?? findRoute(table, head)?.route ?? NOT_FOUND,
     record: (entry) => {
@@ -129,9 +145,10 @@ const NOT_FOUND: Refusal = Object.freeze({ reason: 'route.not_found' });
 function compile(
   route: RouteSettings,
   upstream: Upstream,
-  counted: { rates: RateTables; pulse: Pulse },
+  { store, own, pulse, rates, fellBack }: Lasting & { rates: RateTables; fellBack: () => void },
 ): Route {
-  const checks = checksFor(route, { ...counted, destination: upstream });
+  const shared = store.rates;
+  const checks = checksFor(route, { rates, pulse, shared, fellBack, destination: upstream });
   return {
     name: route.name,
     sender: route.sender?.name,
@@ -146,6 +163,7 @@ function compile(
     attest: route.attest && attester(route.attest, route, checks),
     deadlineMs: answerDeadlineMs(route.sender),
     timeoutMs: upstream.settings.timeoutMs ?? defaultTimeoutMs(route.sender),
+    claims: shared !== undefined && route.onStateLoss === 'allow' ? own.lenient(store, fellBack) : store,
     rememberMs: route.rememberMs,
     responder: responderFor(route.sender, route.webhookDelivery === 'pass'),
   };

@@ -10,7 +10,7 @@ import { type Entry, newEntry } from './record/entry.ts';
 import { recordedAtItsEnd } from './record/stream.ts';
 import { type Responder, responderFor } from './respond.ts';
 import { Slots } from './slots.ts';
-import type { Handler, Head, Message, Refusal, Reply, Sender, Settlement, Store } from './types.ts';
+import type { Claims, Handler, Head, Message, Refusal, Reply, Sender, Settlement } from './types.ts';
 
 /** One route, compiled: everything that can be decided before a request is decided here. */
 export interface Route {
@@ -30,13 +30,13 @@ export interface Route {
   /** From the head's first byte to the answer; infinite without a sender. */
   readonly deadlineMs: number;
   readonly timeoutMs: number;
+  readonly claims: Claims;
   readonly rememberMs: number;
   readonly responder: Responder;
 }
 
 export interface Parts {
   readonly match: (head: Head) => Route | Refusal;
-  readonly store: Store;
   readonly record: (entry: Entry) => void;
   readonly refusedConnection: Handler['refuseConnection'];
   readonly failed: (entry: Entry, error: unknown) => void;
@@ -91,7 +91,8 @@ export function createGateway(parts: Parts): Gateway {
       return refuse(route.responder, entry, { reason: 'route.method_not_allowed', headers });
     }
     for (const check of route.checks.head) {
-      const verdict = check.examine(head);
+      const answer = check.examine(head);
+      const verdict = answer instanceof Promise ? await answer : answer;
       if (verdict.reason !== undefined) return refuse(route.responder, entry, verdict);
     }
     const startedMs = performance.now();
@@ -102,7 +103,8 @@ export function createGateway(parts: Parts): Gateway {
     entry.bytes = body.length;
     const message: Message = { ...head, body };
     for (const check of route.checks.message) {
-      const verdict = check.examine(message);
+      const answer = check.examine(message);
+      const verdict = answer instanceof Promise ? await answer : answer;
       if (verdict.reason !== undefined) {
         sender.releaseBody();
         return refuse(route.responder, entry, verdict);
@@ -112,7 +114,7 @@ export function createGateway(parts: Parts): Gateway {
     }
     entry.eventType = route.eventType(body);
     if (entry.messageId === undefined) return deliver(route, message, sender, entry, undefined);
-    const claiming = claimEvent(parts.store, {
+    const claiming = claimEvent(route.claims, {
       route: route.name,
       client: route.clientOf(message),
       messageId: entry.messageId,
@@ -137,11 +139,11 @@ export function createGateway(parts: Parts): Gateway {
     const headers = route.upstreamFields(message);
     if (route.attest !== undefined) {
       headers.push(...(await route.attest(message, path, entry.messageId).catch(freeing(claim))));
-      // Signing lets others take their turn: meanwhile the sender may have left.
-      if (sender.isGone && claim === undefined) {
-        sender.releaseBody();
-        return refuse(route.responder, entry, GONE);
-      }
+    }
+    // Signing, and asking a shared state, let others take their turn: meanwhile the sender may have left.
+    if (sender.isGone && claim === undefined) {
+      sender.releaseBody();
+      return refuse(route.responder, entry, GONE);
     }
     const startedMs = performance.now();
     let kept: Promise<void> | undefined;

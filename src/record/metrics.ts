@@ -25,6 +25,8 @@ export interface Metrics {
   shed(reason: string): void;
   /** A claim that could not be kept after its event was delivered. */
   unkeptClaim(): void;
+  /** A decision on this route went by the process's own memory, since the shared state was away. */
+  stateFallback(route: string): void;
   /** Whether the last new configuration was taken, or refused with the old one still at work. */
   reloaded(isTaken: boolean): void;
   /** What ends by itself, from now on. */
@@ -89,6 +91,12 @@ export function openMetrics(): Metrics {
     help: 'Delivered events that could not be remembered: a copy of one of them would be delivered again.',
     registers,
   });
+  const fallbacks = new Counter({
+    name: 'postern_state_fallbacks_total',
+    help: 'Claims and rate limits decided by the memory of this process alone, since the shared state was away.',
+    labelNames: ['route'],
+    registers,
+  });
   const reloads = new Counter({
     name: 'postern_config_reloads_total',
     help: 'New configurations by what became of them.',
@@ -141,6 +149,7 @@ export function openMetrics(): Metrics {
     gaveWay: (state) => gaveWay.inc({ state }),
     shed: (reason) => shed.inc({ reason }),
     unkeptClaim: () => unkept.inc(),
+    stateFallback: (route) => fallbacks.inc({ route }),
     reloaded: (isTaken) => {
       reloads.inc({ result: isTaken ? 'taken' : 'refused' });
       reloadFailed.set(isTaken ? 0 : 1);

@@ -57,7 +57,8 @@ export function claimStore(kept: KeptClaims): Store {
       return written;
     },
     release: finish,
+    rates: undefined,
     problem: () => kept.problem(),
-    close: () => kept.close(),
+    close: async () => kept.close(),
   };
 }

@@ -259,6 +259,40 @@ describe.skipIf(!hasRedis())('the queue on Redis', () => {
     });
   });
 
+  test('Redis killed and started again: what was accepted is there, and nothing was accepted meanwhile', async () => {
+    const store = await fresh();
+    const [first, second] = [queuedEvent(), queuedEvent()];
+    await accept(store, first);
+    const lease = await leaseOne(store);
+    await accept(store, second);
+    await redis.kill9();
+    await expect(store.queue.accept(queuedEvent({ messageId: undefined }), undefined)).rejects.toThrow(
+      /^redis: /,
+    );
+    await expect(store.queue.lease('a', ONE)).rejects.toThrow(/^redis: /);
+    await expect(store.queue.settle(lease, attemptOf(lease), { state: 'dead' })).rejects.toThrow(/^redis: /);
+    await expect(store.queue.counts()).rejects.toThrow(/^redis: /);
+    await redis.start();
+    await expect.poll(() => store.problem(), { timeout: 10_000 }).toBeUndefined();
+    expect(await store.queue.settle(lease, attemptOf(lease), { state: 'delivered' })).toBe(true);
+    expect((await leaseOne(store)).event).toEqual(second);
+    expect(await claimed(store, second)).toBe('kept');
+    expect((await store.queue.lease('a', MANY)).leases).toEqual([]);
+  });
+
+  test('a Redis that hangs: an event that was refused meanwhile is not delivered when it goes on', async () => {
+    const store = await fresh();
+    const unsigned = queuedEvent({ messageId: undefined });
+    await accept(store, queuedEvent());
+    redis.signal('SIGSTOP');
+    await expect(store.queue.accept(unsigned, undefined)).rejects.toThrow(/no answer within 500 ms/);
+    await expect(store.queue.accept(queuedEvent(), undefined)).rejects.toThrow(/^redis: /);
+    redis.signal('SIGCONT');
+    await expect.poll(() => store.problem(), { timeout: 10_000 }).toBeUndefined();
+    await expect.poll(async () => (await store.queue.counts())[0]?.waiting).toBe(1);
+    expect((await store.queue.lease('a', MANY)).leases).toHaveLength(1);
+  });
+
   test('an event whose key is not at hand waits, and says so', async () => {
     const store = await fresh({ keys: [keyOf(1)] });
     await accept(store, queuedEvent());

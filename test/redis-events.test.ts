@@ -1,6 +1,6 @@
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { readRedisUrl } from '../src/config/redis-url.ts';
-import type { Events, Lease, LeaseRequest, Queue, QueuedEvent } from '../src/events.ts';
+import type { EventSummary, Events, Lease, LeaseRequest, Queue, QueuedEvent } from '../src/events.ts';
 import type { RedisUrl } from '../src/settings.ts';
 import { redisEvents } from '../src/store/redis/events.ts';
 import { type RedisStateSettings, redisStore } from '../src/store/redis/open.ts';
@@ -86,6 +86,7 @@ describe.skipIf(!hasRedis())('the operator’s side of the queue on Redis', () =
     ]);
     expect(all[3]).toEqual({
       id: later.id,
+      place: expect.any(String),
       route: 'a',
       client: '',
       messageId: later.messageId,
@@ -136,6 +137,53 @@ describe.skipIf(!hasRedis())('the operator’s side of the queue on Redis', () =
     } while (after !== undefined);
     expect(found).toHaveLength(25);
     expect(new Set(found)).toEqual(ids);
+  });
+
+  test('what is finished is listed as it finished, over pages and routes, and what finishes meanwhile comes at the end', async () => {
+    const [store, events] = await openBoth();
+    const finish = async (count: number): Promise<string[]> => {
+      const made = Array.from({ length: count }, (_, place) =>
+        queuedEvent({ route: place % 3 === 0 ? 'b' : 'a' }),
+      );
+      await Promise.all(made.map((event) => accept(store, event)));
+      const ids: string[] = [];
+      for (const route of ['a', 'b']) {
+        const { leases } = await store.queue.lease(route, { ...ONE, count });
+        for (const [place, lease] of leases.entries()) {
+          const state = place % 2 === 0 ? 'dead' : 'delivered';
+          await store.queue.settle(lease, attemptOf(lease), { state });
+          ids.push(lease.event.id);
+        }
+      }
+      return ids;
+    };
+    const first = await finish(240);
+    await accept(store, queuedEvent({ route: 'c' }));
+    const page = await events.list({}, 7, undefined, 'finished');
+    const later = await finish(5);
+    const found = [...page.events];
+    for (let after = page.next; after !== undefined; ) {
+      const next = await events.list({}, 7, after, 'finished');
+      found.push(...next.events);
+      after = next.next;
+    }
+    const times = found.map(({ finishedMs }) => finishedMs ?? 0);
+    expect(times).toEqual(times.toSorted((a, b) => a - b));
+    expect(new Set(found.map(({ id }) => id))).toEqual(new Set([...first, ...later]));
+    expect(found).toHaveLength(245);
+    const dead = await events.list({ states: ['dead'], route: 'b' }, 1000, undefined, 'finished');
+    expect(dead.events).toEqual(found.filter(({ state, route }) => state === 'dead' && route === 'b'));
+  });
+
+  test('an event of a list is read whole, for as long as it is there', async () => {
+    const [store, events] = await openBoth();
+    const event = queuedEvent({ client: 'c' });
+    await accept(store, event);
+    const { place } = (await events.list({}, 1)).events[0] as EventSummary;
+    expect(await events.read(place)).toMatchObject({ id: event.id, body: event.body, log: [] });
+    await events.discard({});
+    expect(await events.read(place)).toBeUndefined();
+    expect(await events.read('nonsense')).toBeUndefined();
   });
 
   test('an event is found by either id, with its content and every attempt', async () => {

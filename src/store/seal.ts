@@ -17,13 +17,11 @@ export interface Sealer {
 
 /**
  * AES-256-GCM with a random nonce each: version, key id, nonce, tag, ciphertext. The first key seals, all open.
- * @param keys at least one
  */
-export function sealer(keys: readonly EncryptionKey[]): Sealer {
+export function sealer(keys: readonly [EncryptionKey, ...EncryptionKey[]]): Sealer {
   const [first] = keys;
   return {
     seal(plain, context) {
-      if (first === undefined) throw new Error('there is no key to encrypt with');
       const nonce = randomBytes(NONCE_BYTES);
       const cipher = createCipheriv('aes-256-gcm', first.key, nonce).setAAD(Buffer.from(context));
       const text = Buffer.concat([cipher.update(plain), cipher.final()]);

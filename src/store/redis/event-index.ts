@@ -1,5 +1,6 @@
 import type { QueuedEvent } from '../../events.ts';
 import type { Client } from './client.ts';
+import type { Link } from './link.ts';
 
 /**
  * All events of a prefix, by the time at which they came: BullMQ knows each queue and state in an order of its own
@@ -34,10 +35,19 @@ export function indexEntry(member: string, score: string | number): IndexEntry {
   return { receivedMs: Number(score), id, route, client, messageId: messageId || undefined, member };
 }
 
-/** Where a walk through the index stands: the last entry it has seen. */
+/** Where a walk stands: the last that it has seen, by its score and what tells it from others of that score. */
 export interface Place {
   readonly score: string;
   readonly member: string;
+}
+
+export function placeText({ score, member }: Place): string {
+  return Buffer.from(`${score}\n${member}`).toString('base64url');
+}
+
+export function placeIn(text: string): Place {
+  const [score = '', ...member] = Buffer.from(text, 'base64url').toString().split('\n');
+  return { score, member: member.join('\n') };
 }
 
 /**
@@ -66,4 +76,30 @@ export async function entriesBefore(
     if (flat.length < count * 2) break;
   }
   return entries.slice(0, count);
+}
+
+const SCAN_COUNT = 1000;
+
+/** The entries whose event or message has this id, by a search. */
+export async function entriesOf(link: Link, key: string, id: string): Promise<readonly IndexEntry[]> {
+  const found = new Map<string, IndexEntry>();
+  const pattern = `*${globText(id)}*`;
+  let cursor = '0';
+  do {
+    const at = cursor;
+    const [next, flat] = await link.ask((client) =>
+      client.zscan(key, at, 'MATCH', pattern, 'COUNT', SCAN_COUNT),
+    );
+    for (let place = 0; place < flat.length; place += 2) {
+      const entry = indexEntry(flat[place] ?? '', flat[place + 1] ?? '');
+      if (entry.id === id || entry.messageId === id) found.set(entry.member, entry);
+    }
+    cursor = next;
+  } while (cursor !== '0');
+  return [...found.values()];
+}
+
+/** A text as a pattern of Redis that matches itself alone. */
+export function globText(text: string): string {
+  return text.replace(/[\\*?[\]]/g, '\\$&');
 }

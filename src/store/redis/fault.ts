@@ -4,10 +4,14 @@ import { ANSWER_MS } from './client.ts';
 const AWAY =
   /^(?:OOM|MISCONF|READONLY|LOADING|MASTERDOWN|CLUSTERDOWN|NOREPLICAS|NOPERM|NOAUTH|WRONGPASS|BUSY|UNBLOCKED)\b/;
 
+/** What the client says of a connection; what it says of anything else is about the one command. */
+const NETWORK =
+  /timed out|connection|writeable|aborted|cluster|sentinel|ECONN|EPIPE|EHOST|ENET|ENOTFOUND|EAI_AGAIN/i;
+
 /** Whether an error says something about the whole of Redis, and not only about the one command. */
 export function isAway(error: unknown): boolean {
-  const { name, message } = error as Error;
-  return name !== 'ReplyError' || AWAY.test(message);
+  const { name, message, code } = error as NodeJS.ErrnoException;
+  return name === 'ReplyError' ? AWAY.test(message) : NETWORK.test(`${code} ${message}`);
 }
 
 /** An error of the client or of Redis as a sentence for an operator; holds no credential. */

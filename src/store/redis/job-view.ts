@@ -2,27 +2,40 @@ import type { EventDetail, EventFilter, EventState, EventSummary } from '../../e
 import type { Reason } from '../../reasons.ts';
 import type { Sealer } from '../seal.ts';
 import type { Client } from './client.ts';
-import type { IndexEntry } from './event-index.ts';
+import { type IndexEntry, indexMember } from './event-index.ts';
 import { attemptIn, eventIn, factsIn, type JobData, jobIdOf } from './job.ts';
 import { dueMsOf } from './takeover.ts';
 
 const FIELDS = ['name', 'timestamp', 'finishedOn', 'failedReason', 'ats', 'returnvalue', 'last'] as const;
 
+/** A job to be looked at. */
+export interface Looked {
+  readonly route: string;
+  readonly jobId: string;
+  /** The event that it is thought to be; `undefined`: whichever it is. */
+  readonly id: string | undefined;
+}
+
+export function jobOf(entry: IndexEntry): Looked {
+  return { route: entry.route, jobId: jobIdOf(entry), id: entry.id };
+}
+
 /** A job as the operator sees it. */
 export interface Seen {
   readonly jobId: string;
+  /** As it stands in the index. */
+  readonly member: string;
   readonly summary: EventSummary;
   /** How many deliveries have begun. */
   readonly begun: number;
 }
 
-/** Reads what is told of an event; `undefined`: the entry has outlived its job, or that is another event's now. */
+/** Reads what is told of an event; `undefined`: the job is gone, or is another event's now. */
 export async function readSummary(
   client: Client,
   base: string,
-  entry: IndexEntry,
+  { route, jobId, id }: Looked,
 ): Promise<Seen | undefined> {
-  const jobId = jobIdOf(entry);
   const [values, locked, score] = await Promise.all([
     client.hmget(base + jobId, ...FIELDS),
     client.exists(`${base}${jobId}:lock`),
@@ -31,7 +44,8 @@ export async function readSummary(
   const [name, timestamp, finishedOn, failedReason, begun, returned, last] = values;
   if (typeof name !== 'string') return undefined;
   const { orderKey: _orderKey, receivedMs, ...facts } = factsIn(name);
-  if (facts.id !== entry.id) return undefined;
+  if (id !== undefined && facts.id !== id) return undefined;
+  const member = indexMember({ ...facts, route });
   const isDead = typeof finishedOn === 'string' && typeof failedReason === 'string';
   const state = stateOf(typeof finishedOn === 'string', isDead, locked === 1);
   const ended = (state === 'delivered' ? returned : last) ?? undefined;
@@ -39,8 +53,9 @@ export async function readSummary(
   const dueMs = score === null ? Number(timestamp) : dueMsOf(score);
   const summary: EventSummary = {
     ...facts,
+    place: Buffer.from(member).toString('base64url'),
     receivedMs,
-    route: entry.route,
+    route,
     state,
     attempts: Number(begun ?? 0),
     dueMs: state === 'waiting' ? dueMs : undefined,
@@ -48,7 +63,7 @@ export async function readSummary(
     status,
     reason,
   };
-  return { jobId, summary, begun: Number(begun ?? 0) };
+  return { jobId, member, summary, begun: Number(begun ?? 0) };
 }
 
 function stateOf(isFinished: boolean, isDead: boolean, isLocked: boolean): EventState {

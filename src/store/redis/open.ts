@@ -28,12 +28,13 @@ export async function redisStore(settings: RedisStateSettings, notes: RedisNotes
   const owner = openOwner();
   const link = openLink(settings, (client) => tryOut(client, prefix, owner.name), notes);
   const claims = sharedClaims(link, prefix, owner);
+  const [first, ...others] = settings.keys;
   const queue = sharedQueue({
     link,
     prefix,
     owner,
     claims,
-    sealer: settings.keys.length === 0 ? undefined : sealer(settings.keys),
+    sealer: first && sealer([first, ...others]),
     retention: settings.retention,
     warn: notes.warn,
   });

@@ -1,5 +1,5 @@
 import type { AcceptedClaim } from './events.ts';
-import type { Claims, ClaimToken, Refusal, Settlement } from './types.ts';
+import type { ClaimAnswer, Claims, ClaimToken, Refusal, Settlement } from './types.ts';
 
 /** The right to deliver one event, and the duty to say what became of it. */
 export interface Claim {
@@ -28,22 +28,40 @@ export interface ClaimOptions {
   readonly waitMs: number;
 }
 
-/** Claims an event for delivery, or finds out that it is not this request's to deliver. Waits only for a copy in flight. */
+/**
+ * Claims an event for delivery, or finds out that it is not this request's to deliver. Waits for a copy in flight, and
+ * for a state that is not in this process.
+ */
 export function claimEvent(store: Claims, options: ClaimOptions): Claimed | Promise<Claimed> {
   const key = keyOf(options);
+  const take = (answer: ClaimAnswer) => claimedBy(store, key, answer, options);
   try {
     const answer = store.claim(key, options.leaseMs);
-    if (answer.state === 'kept') return { duplicate: true };
-    if (answer.state === 'in flight') return outcomeWithin(answer.settled, options.waitMs);
-    return {
-      claim: {
-        held: { key, token: answer.token, rememberMs: options.rememberMs },
-        settle: (settlement) => settle(store, key, answer.token, settlement, options.rememberMs),
-      },
-    };
+    return answer instanceof Promise ? answer.then(take).catch(unavailable) : take(answer);
   } catch (error) {
-    return { reason: 'state.unavailable', detail: (error as Error).message };
+    return unavailable(error);
   }
+}
+
+function claimedBy(
+  store: Claims,
+  key: string,
+  answer: ClaimAnswer,
+  { waitMs, rememberMs }: ClaimOptions,
+): Claimed | Promise<Claimed> {
+  if (answer.state === 'kept') return { duplicate: true };
+  if (answer.state === 'in flight') return outcomeWithin(answer.settled, waitMs);
+  const { token } = answer;
+  return {
+    claim: {
+      held: { key, token, rememberMs },
+      settle: (settlement) => settle(store, key, token, settlement, rememberMs),
+    },
+  };
+}
+
+function unavailable(error: unknown): Refusal {
+  return { reason: 'state.unavailable', detail: (error as Error).message };
 }
 
 /** Whether an upstream's answer means that the event was delivered: its status line decides. */

@@ -67,9 +67,9 @@ describe.skipIf(!SHARES)(
 
 describe.skipIf(!SHARES)('what is per process is warned about', () => {
   const WARNING =
-    'listen.reuse_port: processes that share the port know nothing of each other: ' +
-    'an event and its copy that reach two of them are delivered twice; ' +
-    'N processes let in N times each rate_limit; limits and metrics are of one process each';
+    'listen.reuse_port: processes that share the port share their state alone: ' +
+    'N processes let in N times each rate_limit (with driver: redis they share it); ' +
+    'limits and metrics are of one process each';
 
   /** All but those about the test's certificates, which expire soon. */
   const warningsOf = ({ lines }: Gateway): unknown[] =>
@@ -97,7 +97,7 @@ describe.skipIf(!SHARES)('what is per process is warned about', () => {
       env: named('a'),
     });
     expect(warningsOf(gateway)).toEqual([
-      'listen.reuse_port: processes that share the port know nothing of each other: limits and metrics are of one process each',
+      'listen.reuse_port: processes that share the port share their state alone: limits and metrics are of one process each',
       `admin.port: ${adminPort} in every process that shares the port, so a second cannot start; write port: "\${ADMIN_PORT}" and set it for each`,
     ]);
     expect(await gateway.stop()).toBe(0);

@@ -52,6 +52,7 @@ export function sqliteStore({ path, keys }: SqliteOptions, warn: (sentence: stri
   return {
     ...claims,
     queue,
+    rates: undefined,
     problem: () => writer.problem,
     close: async () => {
       close();

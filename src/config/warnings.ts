@@ -74,8 +74,8 @@ function ofSharedPort({ listen, admin, routes, state }: Settings, ownAdminPort: 
   return warnings;
 }
 
-function ofStateLoss({ onStateLoss, queue }: RouteSettings, { driver }: StateSettings): string[] {
-  if (onStateLoss === 'refuse' || queue !== undefined || driver === 'redis') return [];
+function ofStateLoss({ onStateLoss }: RouteSettings, { driver }: StateSettings): string[] {
+  if (onStateLoss === 'refuse' || driver === 'redis') return [];
   return [`on_state_loss: has a meaning with "driver: redis" only, and the state is ${driver}; remove it`];
 }
 

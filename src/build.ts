@@ -6,6 +6,7 @@ import type { Deliveries } from './deliver/deliveries.ts';
 import type { TargetState, Upstream, UpstreamObserver } from './deliver/upstream.ts';
 import type { UpstreamPool } from './deliver/upstream-pool.ts';
 import type { WorkerObserver, WorkerRoute } from './deliver/worker.ts';
+import type { Events } from './events.ts';
 import { fieldCount } from './fields.ts';
 import { createGateway, type Gateway } from './gateway.ts';
 import { isOneTrust, trustFinder } from './listen/trust.ts';
@@ -66,6 +67,19 @@ export async function openStore({ state }: Settings, notes: RedisNotes): Promise
       return redisStore(state, notes);
     }
   }
+}
+
+/**
+ * Opens the events of the state that the settings name, for the operator.
+ * @throws Error where there are none, or another program keeps them locked
+ */
+export async function openEvents(settings: Settings): Promise<Events> {
+  const { state } = settings;
+  if (state.driver === 'redis') {
+    const { redisEvents } = await import('./store/redis/events.ts');
+    return redisEvents(state);
+  }
+  throw new Error(`the driver ${state.driver} keeps no events`);
 }
 
 /**

@@ -51,7 +51,7 @@ const PARSED_BYTES = 64 * 1024;
  * Opens the state that the settings name.
  * @throws Error where another program keeps it locked, StateFileError where an operator has to act
  */
-export function openStore({ state }: Settings, warn: (sentence: string) => void): Store {
+export async function openStore({ state }: Settings, warn: (sentence: string) => void): Promise<Store> {
   return state.driver === 'memory' ? memoryStore(state.retention, warn) : sqliteStore(state, warn);
 }
 

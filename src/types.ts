@@ -168,15 +168,16 @@ export type ClaimToken = string | number;
 export type ClaimAnswer =
   | { readonly state: 'owned'; readonly token: ClaimToken }
   | { readonly state: 'kept' }
-  | { readonly state: 'in flight'; readonly settled: Promise<Settlement> };
+  /** `undefined`: the claim is void, its process being gone; ask again. */
+  | { readonly state: 'in flight'; readonly settled: Promise<Settlement | undefined> };
 
 /** Remembers which events are being delivered and which were. */
 export interface Claims {
   /**
    * Claims an event for delivery. The claim is void after `leaseMs`, so that one that is never settled frees itself.
-   * @throws Error where the state cannot be read or written: nothing may be delivered then
+   * Throws or rejects where the state cannot be read or written: nothing may be delivered then.
    */
-  claim(key: string, leaseMs: number): ClaimAnswer;
+  claim(key: string, leaseMs: number): ClaimAnswer | Promise<ClaimAnswer>;
   /**
    * The event was delivered: its copies are duplicates for `rememberMs`. Resolves once that is written, rejects where
    * it cannot be. Does nothing for a token that no longer owns the claim.

@@ -51,16 +51,14 @@ export function warningsOf(
   return warnings;
 }
 
-/** What several processes on one port cannot do together, for as long as no state is shared between them. */
+/** What several processes on one port do not do together. */
 function ofSharedPort({ listen, admin, routes }: Settings, ownAdminPort: boolean): string[] {
   if (!listen.reusePort) return [];
   const apart = ['limits and metrics are of one process each'];
   if (routes.some((route) => route.rateLimits.length > 0))
-    apart.unshift('N processes let in N times each rate_limit');
-  if (routes.some((route) => route.signature !== undefined))
-    apart.unshift('an event and its copy that reach two of them are delivered twice');
+    apart.unshift('N processes let in N times each rate_limit (with driver: redis they share it)');
   const warnings = [
-    `listen.reuse_port: processes that share the port know nothing of each other: ${apart.join('; ')}`,
+    `listen.reuse_port: processes that share the port share their state alone: ${apart.join('; ')}`,
   ];
   if (admin !== false && admin.port !== 0 && !ownAdminPort) {
     warnings.push(

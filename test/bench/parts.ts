@@ -77,7 +77,7 @@ function rates(count: number): void {
 
 async function claims(remembered: number): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'postern-parts-'));
-  const store = sqliteStore(
+  const store = await sqliteStore(
     {
       path: join(folder, 'postern.db'),
       keys: [],
@@ -92,7 +92,8 @@ async function claims(remembered: number): Promise<void> {
       next += 1;
       const key = `codat-events\n\nmsg_${next}`;
       const answer = store.claim(key, 60_000);
-      if (answer.state === 'owned') written.push(store.keep(key, answer.token, { status: 200 }, 3_600_000));
+      if ('state' in answer && answer.state === 'owned')
+        written.push(store.keep(key, answer.token, { status: 200 }, 3_600_000));
     }
     await Promise.all(written);
   };

@@ -48,7 +48,7 @@ export async function run(
   const parts: Process = {
     log,
     metrics,
-    store: openState(settings, (warning) => log.logger.warn({ warning }, 'state')),
+    store: await openState(settings, (warning) => log.logger.warn({ warning }, 'state')),
     upstreams: upstreamPool(upstreamObserver(log, metrics)),
     budget: new BodyBudget(settings.limits.bufferedBodies),
     pulse: openPulse(settings.limits.eventLoopDelay),
@@ -212,9 +212,9 @@ function openLogFile(settings: Settings): Log {
   }
 }
 
-function openState(settings: Settings, warn: (sentence: string) => void): Store {
+async function openState(settings: Settings, warn: (sentence: string) => void): Promise<Store> {
   try {
-    return openStore(settings, warn);
+    return await openStore(settings, warn);
   } catch (error) {
     const where = settings.state.driver === 'sqlite' ? `: ${settings.state.path}` : '';
     throw new CliError(

@@ -132,7 +132,7 @@ function withRemembered(count: number): OpenOptions {
   return {
     prepare: async (folder) => {
       if (count === 0) return;
-      const store = sqliteStore(
+      const store = await sqliteStore(
         {
           path: join(folder, 'postern.db'),
           keys: [],
@@ -145,7 +145,7 @@ function withRemembered(count: number): OpenOptions {
         const kept = Array.from({ length: group }, (_, place) => {
           const key = `codat-events\n\nmsg_bench-${first + place}`;
           const answer = store.claim(key, 60_000);
-          return answer.state === 'owned'
+          return 'state' in answer && answer.state === 'owned'
             ? store.keep(key, answer.token, { status: 200 }, 86_400_000)
             : undefined;
         });

@@ -169,7 +169,8 @@ export type ClaimToken = string | number;
 export type ClaimAnswer =
   | { readonly state: 'owned'; readonly token: ClaimToken }
   | { readonly state: 'kept' }
-  | { readonly state: 'in flight'; readonly settled: Promise<Settlement> };
+  /** `undefined`: the claim is void, its process being gone; ask again. */
+  | { readonly state: 'in flight'; readonly settled: Promise<Settlement | undefined> };
 
 /** Remembers which events are being delivered and which were. */
 export interface Claims {

@@ -77,7 +77,7 @@ function rates(count: number): void {
 
 async function claims(remembered: number): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'postern-parts-'));
-  const store = sqliteStore(
+  const store = await sqliteStore(
     {
       path: join(folder, 'postern.db'),
       keys: [],

@@ -133,7 +133,7 @@ function withRemembered(count: number): OpenOptions {
   return {
     prepare: async (folder) => {
       if (count === 0) return;
-      const store = sqliteStore(
+      const store = await sqliteStore(
         {
           path: join(folder, 'postern.db'),
           keys: [],

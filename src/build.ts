@@ -16,6 +16,8 @@ import type { Metrics } from './record/metrics.ts';
 import { choosingHeaders, findRoute, routeTable } from './route/table.ts';
 import type { RouteSettings, Settings } from './settings.ts';
 import { memoryStore } from './store/memory.ts';
+import type { LenientClaims } from './store/redis/local.ts';
+import type { RedisNotes } from './store/redis/open.ts';
 import { sqliteStore } from './store/sqlite.ts';
 import { openSqliteEvents } from './store/sqlite-events.ts';
 import type { TlsSettings } from './tls-settings.ts';
@@ -39,6 +41,8 @@ export interface Built {
 export interface Lasting {
   readonly store: Store;
   readonly deliveries: Deliveries;
+  /** What routes go by that let requests in while the state is away. */
+  readonly own: LenientClaims;
   readonly upstreams: UpstreamPool;
   readonly pulse: Pulse;
 }
@@ -49,11 +53,21 @@ export interface Recorders {
 }
 
 /**
- * Opens the state that the settings name.
+ * Opens the state that the settings name. One that is beyond this machine may be away, and come later.
  * @throws Error where another program keeps it locked, StateFileError where an operator has to act
  */
-export function openStore({ state }: Settings, warn: (sentence: string) => void): Store {
-  return state.driver === 'memory' ? memoryStore(state.retention, warn) : sqliteStore(state, warn);
+export async function openStore({ state }: Settings, notes: RedisNotes): Promise<Store> {
+  switch (state.driver) {
+    case 'memory':
+      return memoryStore(state.retention, notes.warn);
+    case 'sqlite':
+      return sqliteStore(state, notes.warn);
+    case 'redis': {
+      // Its clients are large, and most gateways have no use for them.
+      const { redisStore } = await import('./store/redis/open.ts');
+      return redisStore(state, notes);
+    }
+  }
 }
 
 /**
@@ -61,10 +75,18 @@ export function openStore({ state }: Settings, warn: (sentence: string) => void)
  * @throws Error where there are none, or another program keeps them locked
  */
 export async function openEvents({ state }: Settings): Promise<Events> {
-  if (state.driver === 'sqlite') return openSqliteEvents(state.path, state.keys);
-  throw new Error(
-    'state.driver: memory keeps nothing beyond the process of the gateway; write driver: sqlite',
-  );
+  switch (state.driver) {
+    case 'sqlite':
+      return openSqliteEvents(state.path, state.keys);
+    case 'redis': {
+      const { redisEvents } = await import('./store/redis/events.ts');
+      return redisEvents(state);
+    }
+    case 'memory':
+      throw new Error(
+        'state.driver: memory keeps nothing beyond the process of the gateway; write driver: sqlite',
+      );
+  }
 }
 
 /**
@@ -87,16 +109,16 @@ export function buildGateway(
     host: route.host,
     headers: route.headers,
     ...compileRoute(route, {
+      ...lasting,
       upstream: upstreams.get(route.upstream) as Upstream,
       rates,
-      pulse: lasting.pulse,
+      fellBack: () => metrics.stateFallback(route.name),
     }),
   }));
   const table = routeTable(compiled);
   const choosing = choosingHeaders(settings.routes);
   const misdirected = misdirection(settings.tls);
   const gateway = createGateway({
-    claims: store,
     accept: (acceptance) =>
       acceptEvent(store.queue, acceptance, () => deliveries.wake(acceptance.event.route)),
     match: (head) =>

@@ -13,6 +13,14 @@ export interface Change {
   readonly undo?: () => void;
 }
 
+/** Whoever keeps in memory what the transactions write. Must not throw but for the database's reasons. */
+export interface Companion {
+  /** Inside of each transaction, before its changes. */
+  begun(): void;
+  /** Right after it came about, before anybody is told. */
+  committed(): void;
+}
+
 /** Written, but the disk did not confirm it; it is being taken back. */
 export class UnconfirmedError extends Error {}
 

@@ -1,5 +1,6 @@
 import type { AcceptedClaim, Queue, QueuedEvent } from '../events.ts';
 import { UnconfirmedError } from './change.ts';
+import { OVERRUN } from './claims.ts';
 import { type StoredPayload, storePayload } from './payload.ts';
 import type { QueueParts } from './queue.ts';
 import { REMOVABLE, type Removable } from './remove.ts';
@@ -50,17 +51,20 @@ export function acceptor(parts: QueueParts): Queue['accept'] {
     const kept = claim && keeping(claim);
     const payload = storePayload(event, sealer);
     let seq = -1;
+    let isOurs = true;
     try {
       await writer.write({
         survives: 'power',
         apply: () => {
           // Another attempt at the same transaction may give it another number.
           unconfirmed.remove(seq);
+          isOurs = kept?.write() !== false;
+          if (!isOurs) return;
           seq = insert(event, payload);
           unconfirmed.add(seq);
-          kept?.write();
         },
         undo: () => {
+          if (!isOurs) return;
           const row = find.get(seq, event.id) as unknown as Removable | undefined;
           if (row !== undefined && remove(row)) watch.wake(row.route);
           kept?.takeBack();
@@ -73,6 +77,7 @@ export function acceptor(parts: QueueParts): Queue['accept'] {
       throw error;
     }
     unconfirmed.remove(seq);
+    if (!isOurs) throw new Error(OVERRUN);
     kept?.done();
   };
 }

@@ -1,7 +1,15 @@
 import { closeSync, fdatasync as fdatasyncByCallback, fdatasyncSync, openSync } from 'node:fs';
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { promisify } from 'node:util';
-import { type Change, type Group, newGroup, rejectAll, silently, UnconfirmedError } from './change.ts';
+import {
+  type Change,
+  type Companion,
+  type Group,
+  newGroup,
+  rejectAll,
+  silently,
+  UnconfirmedError,
+} from './change.ts';
 import { BUSY, CORRUPT, codeOf, FULL } from './state-file.ts';
 import {
   emptyLog,
@@ -43,6 +51,8 @@ export class StateWriter {
   #isScheduled = false;
   #problem: string | undefined;
   #trouble: Trouble | undefined;
+  #lost: string | undefined;
+  #companion: Companion | undefined;
   #busySinceMs: number | undefined;
 
   constructor(database: DatabaseSync, path: string | undefined) {
@@ -56,7 +66,16 @@ export class StateWriter {
 
   /** Why nothing can be written at the moment; `undefined`: all is well. */
   get problem(): string | undefined {
-    return this.#problem;
+    return this.#lost ?? this.#problem;
+  }
+
+  /** From now on nothing new may be begun with this state, whatever the file says. */
+  giveUp(problem: string): void {
+    this.#lost = problem;
+  }
+
+  accompany(companion: Companion): void {
+    this.#companion = companion;
   }
 
   /** Resolves once the change has been written as it asks to be; rejects where that is not possible. */
@@ -131,8 +150,10 @@ export class StateWriter {
       // What is written to a file without a name, or one that is damaged, is lost.
       if (this.#trouble === 'gone' || this.#trouble === 'damaged') throw new Error(this.#problem);
       this.#begin.run();
+      this.#companion?.begun();
       for (const { apply } of group.changes) apply();
       this.#commit.run();
+      this.#companion?.committed();
     } catch (error) {
       this.#rollBack();
       if (this.#waitsForLock(error)) setTimeout(() => this.#write(), BUSY_RETRY_MS);

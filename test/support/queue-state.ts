@@ -73,9 +73,10 @@ export async function makeQueueState(state: object = {}): Promise<QueueState> {
   };
   for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text, { mode: 0o600 });
 
+  const QUIET = { warn: () => undefined, away: () => undefined, back: () => undefined };
   let opened: Store | undefined;
-  const store = (): Store => {
-    opened ??= openStore(loadConfig(config).settings, () => undefined);
+  const store = async (): Promise<Store> => {
+    opened ??= await openStore(loadConfig(config).settings, QUIET);
     stores.add(opened);
     return opened;
   };
@@ -86,7 +87,7 @@ export async function makeQueueState(state: object = {}): Promise<QueueState> {
     return leases[0];
   };
   const tryOnce = async (event: QueuedEvent, state: EventState, tried: Partial<Attempt>): Promise<void> => {
-    const { queue } = store();
+    const { queue } = await store();
     const lease = await leaseOf(queue, event);
     if (state === 'delivering') return;
     const disposal = state === 'waiting' ? { state, dueMs: Date.now() + LATER_MS } : { state };
@@ -99,16 +100,16 @@ export async function makeQueueState(state: object = {}): Promise<QueueState> {
     file,
     async add({ state = 'delivered', tried, ...wanted } = {}) {
       const event = eventOf(wanted);
-      await store().queue.accept(event, undefined);
+      await (await store()).queue.accept(event, undefined);
       await tryOnce(event, state, tried?.[0] ?? {});
       return event;
     },
     settle: tryOnce,
     async claim(route, messageId) {
       const key = `${route}\n\n${messageId}`;
-      const answer = await store().claim(key, 1000);
+      const answer = await (await store()).claim(key, 1000);
       if (answer.state !== 'owned') throw new Error(`${messageId} is claimed already`);
-      await store().keep(key, answer.token, { status: 200 }, LATER_MS);
+      await (await store()).keep(key, answer.token, { status: 200 }, LATER_MS);
     },
     run: (command, ...words) => runCommand(['events', command, '--config', config, ...words]),
     path: (name) => join(folder, name),

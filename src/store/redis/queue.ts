@@ -1,5 +1,6 @@
 import type { AcceptedClaim, Queue, QueueCount, QueuedEvent, Retention } from '../../events.ts';
 import type { Sealer } from '../seal.ts';
+import type { Again } from './again.ts';
 import type { SharedClaims } from './claims.ts';
 import { indexKey, indexMember, routesKey } from './event-index.ts';
 import { factsIn, jobData, jobIdOf, jobName } from './job.ts';
@@ -21,6 +22,7 @@ export interface SharedQueueOptions {
   readonly prefix: string;
   readonly owner: Owner;
   readonly claims: SharedClaims;
+  readonly again: Again;
   readonly sealer: Sealer | undefined;
   readonly retention: Retention;
   readonly warn: (sentence: string) => void;
@@ -32,20 +34,13 @@ export interface SharedQueue extends Queue {
 
 /** The queue of all gateways of one prefix together: BullMQ's, one for each route. */
 export function sharedQueue(options: SharedQueueOptions): SharedQueue {
-  const { link, prefix, claims, sealer, retention } = options;
+  const { link, prefix, claims, again, sealer, retention } = options;
   const leases = openLeases(options);
   const pace = sharedPace(link, prefix);
   const routes = new Map<string, RouteQueue>();
   const wakes: ((route: string) => void)[] = [];
-  /** What was refused for want of an answer, and may be stored all the same. */
-  let withdrawn: { route: string; jobId: string }[] = [];
   let polls = 0;
   link.onBack(() => {
-    for (const { route, jobId } of withdrawn)
-      at(route)
-        .queue.remove(jobId)
-        .catch(() => undefined);
-    withdrawn = [];
     for (const route of routes.keys()) for (const wake of wakes) wake(route);
   });
 
@@ -83,6 +78,15 @@ export function sharedQueue(options: SharedQueueOptions): SharedQueue {
     await link.ask((client) => client.zrem(indexKey(prefix), member));
   }
 
+  /** Removes what was refused for want of an answer, should it be stored all the same. */
+  async function withdraw(route: string, jobId: string): Promise<boolean> {
+    const { queue } = at(route);
+    const job = await link.ask(() => queue.getJob(jobId));
+    if (job === undefined) return false;
+    if (job.finishedOn === undefined) await link.ask(() => queue.remove(jobId));
+    return true;
+  }
+
   const isVoid = (token: string) => leases.isVoid(token);
 
   async function look(route: string): Promise<void> {
@@ -106,7 +110,7 @@ export function sharedQueue(options: SharedQueueOptions): SharedQueue {
         await store(event, jobId, claim);
       } catch (error) {
         // Its sender will send it again, and nothing would tell the two apart.
-        if (event.messageId === undefined) withdrawn.push({ route: event.route, jobId });
+        if (event.messageId === undefined) again.add(() => withdraw(event.route, jobId));
         throw error;
       }
       // The event is stored: should its claim not be kept now, a copy is known by its job.

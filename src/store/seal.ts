@@ -1,49 +1,85 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
 import type { EncryptionKey } from '../settings.ts';
 
-const VERSION = 1;
-const KEY_ID_BYTES = 4;
-const NONCE_BYTES = 12;
-const TAG_BYTES = 16;
-const HEAD_BYTES = 1 + KEY_ID_BYTES + NONCE_BYTES + TAG_BYTES;
-
-/** Encrypts what is kept at rest. */
+/** Encrypts what is stored, each piece bound to its place: moved to another event or field it does not open. */
 export interface Sealer {
-  /** @param context what the bytes belong to: they cannot be opened as another's */
+  /** The id of the key that seals. */
+  readonly keyId: string;
+  /** Whether what was sealed with this key can be opened. */
+  hasKey(id: string): boolean;
+  /** @param context where the piece belongs: the event's id and what it is */
   seal(plain: Buffer, context: string): Buffer;
-  /** @throws Error where the bytes were altered, belong to another context, or their key is not at hand */
+  /**
+   * @throws MissingKeyError where the piece's key is not configured
+   * @throws Error where the piece was altered, or belongs elsewhere
+   */
   open(sealed: Buffer, context: string): Buffer;
 }
 
+/** An event was sealed with a key that is not configured (any more). */
+export class MissingKeyError extends Error {
+  readonly keyId: string;
+
+  constructor(keyId: string) {
+    super(`encrypted with the key ${keyId}, which is not in state.encryption_key; add it after the others`);
+    this.keyId = keyId;
+  }
+}
+
+/** A sealed piece: format (1 byte), key id (4), nonce (12), what was encrypted, tag (16). */
+const FORMAT = 1;
+const KEY_ID_END = 5;
+const NONCE_END = 17;
+const NONCE_BYTES = 12;
+const TAG_BYTES = 16;
+const ALGORITHM = 'aes-256-gcm';
+
 /**
- * AES-256-GCM with a random nonce each: version, key id, nonce, tag, ciphertext. The first key seals, all open.
+ * AES-256-GCM with random nonces of 96 bits (NIST SP 800-38D section 8.2.2: at most 2^32 pieces a key).
+ * @param keys the first seals, all open
  */
 export function sealer(keys: readonly [EncryptionKey, ...EncryptionKey[]]): Sealer {
-  const [first] = keys;
+  const byId = new Map(keys.map(({ id, key }) => [id, key]));
+  const [{ id: keyId, key: newest }] = keys;
+  const start = Buffer.concat([Buffer.of(FORMAT), Buffer.from(keyId, 'hex')]);
   return {
+    keyId,
+    hasKey: (id) => byId.has(id),
     seal(plain, context) {
       const nonce = randomBytes(NONCE_BYTES);
-      const cipher = createCipheriv('aes-256-gcm', first.key, nonce).setAAD(Buffer.from(context));
-      const text = Buffer.concat([cipher.update(plain), cipher.final()]);
-      return Buffer.concat([
-        Buffer.of(VERSION),
-        Buffer.from(first.id, 'hex'),
-        nonce,
-        cipher.getAuthTag(),
-        text,
-      ]);
+      const cipher = createCipheriv(ALGORITHM, newest, nonce).setAAD(bound(start, context));
+      return Buffer.concat([start, nonce, cipher.update(plain), cipher.final(), cipher.getAuthTag()]);
     },
     open(sealed, context) {
-      if (sealed.length < HEAD_BYTES || sealed[0] !== VERSION) throw new Error('this is not a sealed event');
-      const id = sealed.toString('hex', 1, 1 + KEY_ID_BYTES);
-      const key = keys.find((one) => one.id === id)?.key;
-      if (key === undefined)
-        throw new Error(`it was encrypted with the key ${id}, which is not among state.encryption_key`);
-      const nonce = sealed.subarray(1 + KEY_ID_BYTES, HEAD_BYTES - TAG_BYTES);
-      const decipher = createDecipheriv('aes-256-gcm', key, nonce, { authTagLength: TAG_BYTES })
-        .setAAD(Buffer.from(context))
-        .setAuthTag(sealed.subarray(HEAD_BYTES - TAG_BYTES, HEAD_BYTES));
-      return Buffer.concat([decipher.update(sealed.subarray(HEAD_BYTES)), decipher.final()]);
+      if (sealed.length < NONCE_END + TAG_BYTES || sealed[0] !== FORMAT) throw new Error(ALTERED);
+      const id = keyIdOf(sealed);
+      const key = byId.get(id);
+      if (key === undefined) throw new MissingKeyError(id);
+      const decipher = createDecipheriv(ALGORITHM, key, sealed.subarray(KEY_ID_END, NONCE_END), {
+        authTagLength: TAG_BYTES,
+      });
+      decipher.setAAD(bound(sealed.subarray(0, KEY_ID_END), context));
+      decipher.setAuthTag(sealed.subarray(-TAG_BYTES));
+      try {
+        return Buffer.concat([decipher.update(sealed.subarray(NONCE_END, -TAG_BYTES)), decipher.final()]);
+      } catch {
+        throw new Error(ALTERED);
+      }
     },
   };
+}
+
+const ALTERED = 'cannot be decrypted: it was altered, or the file is damaged';
+
+/** The keys of a configuration; `undefined`: there are none, and nothing is encrypted. */
+export function sealerOf([first, ...others]: readonly EncryptionKey[]): Sealer | undefined {
+  return first === undefined ? undefined : sealer([first, ...others]);
+}
+
+function keyIdOf(sealed: Buffer): string {
+  return sealed.toString('hex', 1, KEY_ID_END);
+}
+
+function bound(start: Buffer, context: string): Buffer {
+  return Buffer.concat([start, Buffer.from(context)]);
 }

@@ -132,13 +132,13 @@ export class StateWriter {
   /** Everything is well again once it has been shown to be. */
   #recover(): void {
     if (this.#trouble === 'damaged') return;
-    if (this.#trouble === 'unconfirmed' && !emptyLog(this.#database)) return;
     try {
       if (this.#trouble === 'unproven') probe(this.#database);
     } catch (error) {
       this.#getInto(troubleOf(error) ?? this.#trouble, problemOf(error, troubleOf(error)));
       return;
     }
+    if (this.#trouble === 'unconfirmed' && !emptyLog(this.#database)) return;
     this.#trouble = undefined;
     this.#write();
   }

@@ -161,3 +161,10 @@ export async function eventually<T>(
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }
+
+/** The state in a file at this path, as a gateway has it; its end is up to whoever opens it. */
+export function openSqlite(path: string): Promise<Store> {
+  const state: StateSettings = { driver: 'sqlite', path, keys: [], retention: FOREVER };
+  const notes = { warn: () => undefined, away: () => undefined, back: () => undefined };
+  return openStore({ state } as Settings, notes);
+}

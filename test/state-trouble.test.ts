@@ -28,6 +28,7 @@ const start = (options: StartOptions = {}): Promise<Gateway> => {
     addresses: 'any',
     upstream: 'app',
     deliver: 'queue',
+    retry: { attempts: 1000, schedule: ['20ms'] },
     signature: { scheme: 'standard-webhooks', secrets: [secret] },
   };
   const state = { driver: 'sqlite', path: 'postern.db' };
@@ -99,6 +100,27 @@ describe('a route that queues answers 503 before anything is lost, and recovers 
       () => renameSync(`${file}.away`, file),
     );
   });
+});
+
+test('nothing is delivered that the disk has not confirmed, though its worker is busy with other events', async () => {
+  const preload = fileURLToPath(new URL('./support/failing-sync.mjs', import.meta.url));
+  const gateway = await start({ preload, env: { SYNC_FAILS_AFTER_MS: '1000' } });
+  upstream.answer((_request, response) => response.writeHead(503).end());
+  const busy = await send(gateway);
+  await delivered(gateway, busy.id);
+  gateway.signal('SIGUSR2');
+  const since = gateway.lines.length;
+  const refused = await send(gateway);
+  expect(refused.status).toBe(503);
+  // Its worker has looked for more to do all the while.
+  const attempts = gateway.lines.slice(since).filter(({ message_id }) => message_id === busy.id);
+  expect(attempts.length).toBeGreaterThan(2);
+  gateway.signal('SIGUSR2');
+  await eventually(async () => (await readiness(gateway)) === 200 || undefined, 'the recovery');
+  const after = await send(gateway);
+  await delivered(gateway, after.id);
+  expect(deliveriesOf(upstream, refused.id)).toBe(0);
+  expect(await gateway.stop()).toBe(0);
 });
 
 test('a state file that turns out to be damaged is not written to any more, and the gateway stays up', async () => {

@@ -95,7 +95,7 @@ async function openStore(
       close();
       sharing.leave();
       await writer.close();
-      presence.end();
+      presence.lock.letGo();
     },
   };
 }
@@ -111,5 +111,6 @@ function refuseEarlier(path: string): void {
   if (lock === undefined) {
     throw new Error('in use by a process of an earlier version, which cannot share it; end that one first');
   }
-  lock.end();
+  lock.removeFile();
+  lock.letGo();
 }

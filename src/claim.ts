@@ -1,7 +1,10 @@
-import type { ClaimAnswer, ClaimToken, Refusal, Settlement, Store } from './types.ts';
+import type { AcceptedClaim } from './events.ts';
+import type { ClaimAnswer, Claims, ClaimToken, Refusal, Settlement } from './types.ts';
 
 /** The right to deliver one event, and the duty to say what became of it. */
 export interface Claim {
+  /** For a queue, which keeps the claim itself. */
+  readonly held: AcceptedClaim;
   /** Resolves once a success is written down, rejects where it could not be; a failure frees the event at once. */
   settle(settlement: Settlement): Promise<void> | undefined;
 }
@@ -29,7 +32,7 @@ export interface ClaimOptions {
  * Claims an event for delivery, or finds out that it is not this request's to deliver. Waits for a copy in flight, and
  * for a state that is not in this process.
  */
-export function claimEvent(store: Store, options: ClaimOptions): Claimed | Promise<Claimed> {
+export function claimEvent(store: Claims, options: ClaimOptions): Claimed | Promise<Claimed> {
   const key = keyOf(options);
   const take = (answer: ClaimAnswer) => claimedBy(store, key, answer, options);
   try {
@@ -41,15 +44,20 @@ export function claimEvent(store: Store, options: ClaimOptions): Claimed | Promi
 }
 
 function claimedBy(
-  store: Store,
+  store: Claims,
   key: string,
   answer: ClaimAnswer,
   options: ClaimOptions,
 ): Claimed | Promise<Claimed> {
   if (answer.state === 'kept') return { duplicate: true };
   if (answer.state === 'in flight') return outcomeWithin(store, answer.settled, options);
+  const { token } = answer;
+  const { rememberMs } = options;
   return {
-    claim: { settle: (settlement) => settle(store, key, answer.token, settlement, options.rememberMs) },
+    claim: {
+      held: { key, token, rememberMs },
+      settle: (settlement) => settle(store, key, token, settlement, rememberMs),
+    },
   };
 }
 
@@ -63,7 +71,7 @@ export function isSuccess({ status }: { status?: number }): boolean {
 }
 
 function settle(
-  store: Store,
+  store: Claims,
   key: string,
   token: ClaimToken,
   settlement: Settlement,
@@ -77,7 +85,7 @@ function settle(
 }
 
 async function outcomeWithin(
-  store: Store,
+  store: Claims,
   settled: Promise<Settlement | undefined>,
   options: ClaimOptions,
 ): Promise<Claimed> {

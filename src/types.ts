@@ -102,7 +102,8 @@ export const PASS: Pass = Object.freeze({});
  */
 export interface Check<In> {
   readonly name: string;
-  readonly examine: (input: In) => Verdict;
+  /** A promise only where something beyond this process is asked. Never rejects. */
+  readonly examine: (input: In) => Verdict | Promise<Verdict>;
 }
 
 /** A body that arrives piece by piece from the upstream and is handed on with back-pressure. */
@@ -187,9 +188,23 @@ export interface Claims {
   release(key: string, token: ClaimToken, settlement: Settlement): void;
 }
 
+/** Rate limits that several gateways share. */
+export interface SharedRates {
+  /**
+   * Takes one of what the limit lets in (GCRA).
+   * @param key names the limit and who is counted
+   * @param intervalMs the time of one request at the limit's rate
+   * @param toleranceMs how far ahead of that rate a burst may be
+   * @returns 0: it passed; else after how many milliseconds the next one would. Rejects where the state is out of reach
+   */
+  take(key: string, intervalMs: number, toleranceMs: number): Promise<number>;
+}
+
 /** What outlives a request. */
 export interface Store extends Claims {
   readonly queue: Queue;
+  /** `undefined`: each process counts for itself. */
+  readonly rates: SharedRates | undefined;
   /** Why the state is out of reach at the moment; `undefined`: all is well. */
   problem(): string | undefined;
   /** Resolves once everything is written. */

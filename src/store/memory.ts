@@ -40,6 +40,7 @@ export function memoryStore(_retention: Retention, warn: (sentence: string) => v
   return {
     ...claims,
     queue,
+    rates: undefined,
     problem: () => writer.problem,
     close: () => {
       close();

@@ -44,8 +44,9 @@ export function settler(parts: QueueParts): Pick<Queue, 'settle' | 'giveBack'> {
       const row = storedAttempt(lease.event.id, attempt);
       let isMine = false;
       let hasNext = false;
+      // Not lasting: whoever delivered tries again, and has to hear whether the lease was still its own.
       await writer.write({
-        ...WRITTEN,
+        survives: 'soon',
         apply: () => {
           isMine = dispose(lease, attempt, disposal);
           if (!isMine) return;

@@ -90,6 +90,7 @@ async function openStore(
   return {
     ...claims,
     queue,
+    rates: undefined,
     problem: () => writer.problem,
     close: async () => {
       close();

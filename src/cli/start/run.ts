@@ -1,15 +1,16 @@
 import { type AdminFacts, type AdminServer, openAdmin } from '../../admin/server.ts';
 import { BodyBudget } from '../../body.ts';
-import { type Built, buildGateway, openStore, upstreamObserver } from '../../build.ts';
+import { type Built, buildGateway, deliveryObserver, upstreamObserver } from '../../build.ts';
 import type { Configuration } from '../../config/load.ts';
 import { shownText } from '../../config/show.ts';
+import { type Deliveries, openDeliveries } from '../../deliver/deliveries.ts';
 import { type UpstreamPool, upstreamPool } from '../../deliver/upstream-pool.ts';
 import { type Entrance, type Listener, listen } from '../../listen/server.ts';
 import { openPulse, type Pulse } from '../../pulse.ts';
 import { type Log, openLog } from '../../record/log.ts';
 import { type Metrics, openMetrics } from '../../record/metrics.ts';
 import type { Settings } from '../../settings.ts';
-import { StateFileError } from '../../store/state-file.ts';
+import { type LenientClaims, lenientClaims } from '../../store/redis/local.ts';
 import type { Store } from '../../types.ts';
 import { bind } from '../bind.ts';
 import { CliError } from '../exit.ts';
@@ -20,12 +21,15 @@ import { drain } from './leave.ts';
 import { type Live, liveGateway } from './live.ts';
 import { readOpenFileLimit, roomFor } from './open-files.ts';
 import { openReloader } from './reload.ts';
+import { amissWith, notReadyFor, openState } from './state.ts';
 
 /** What one process has once, whatever its configuration becomes. */
 interface Process {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly store: Store;
+  readonly deliveries: Deliveries;
+  readonly own: LenientClaims;
   readonly upstreams: UpstreamPool;
   readonly budget: BodyBudget;
   readonly pulse: Pulse;
@@ -45,28 +49,33 @@ export async function run(
 ): Promise<void> {
   const log = openLogFile(settings);
   const metrics = openMetrics();
+  const inForce = { settings: () => settings };
+  const store = await openState(settings, log, () => inForce.settings());
   const parts: Process = {
     log,
     metrics,
-    store: await openState(settings, (warning) => log.logger.warn({ warning }, 'state')),
+    store,
+    deliveries: openDeliveries(store.queue, deliveryObserver(log, metrics)),
+    own: lenientClaims(),
     upstreams: upstreamPool(upstreamObserver(log, metrics)),
     budget: new BodyBudget(settings.limits.bufferedBodies),
     pulse: openPulse(settings.limits.eventLoopDelay),
     openFiles: readOpenFileLimit(),
   };
-  const { store, pulse } = parts;
+  const { deliveries, pulse } = parts;
   const live = liveGateway(settings, build(settings, parts));
+  inForce.settings = () => live.settings;
   let phase: 'starting' | 'serving' | 'draining' = 'starting';
-  const notReady = () => (phase === 'serving' ? store.problem() : phase);
+  const notReady = () => (phase === 'serving' ? notReadyFor(store, live.settings) : phase);
+  const amiss = () => amissWith(store);
   // Before the gateway's own port: where that is shared, senders are let in the moment it is bound, and a start that
   // failed only then would lose them.
   const config = () => shownText(live.settings);
-  const admin = await openAdminIfAny(settings, { notReady, metrics: () => metrics.text(), config }).catch(
-    async (error) => {
-      await close(parts);
-      throw error;
-    },
-  );
+  const facts = { notReady, amiss, metrics: () => metrics.text(), config };
+  const admin = await openAdminIfAny(settings, facts).catch(async (error) => {
+    await close(parts);
+    throw error;
+  });
   const listener = await openListener(live, parts).catch(async (error) => {
     admin?.close();
     await close(parts);
@@ -82,10 +91,14 @@ export async function run(
     ready: () => notReady() === undefined,
     lostLogWrites: () => log.losses(),
     targets: () => live.built.targets(),
+    queue: () => store.queue.counts(),
   });
   for (const warning of [...warnings, ...roomWarnings(settings, parts)]) {
     log.logger.warn({ warning }, 'configuration');
   }
+  // Not before there is a listener: a start that fails must not have begun to deliver.
+  deliveries.configure(live.built.workers);
+  warnOfStrays(parts, live.built);
   const expiring = watchExpiries({ log, metrics });
   expiring.watch(expiries);
   log.logger.info(
@@ -115,15 +128,15 @@ export async function run(
   const signal = await stopSignal(log, () => reloader.reload('SIGHUP'));
   phase = 'draining';
   reloader.close();
-  await drain({ log, live, listener }, signal);
+  deliveries.stop();
+  await drain({ log, live, listener, deliveries }, signal);
   admin?.close();
   live.close();
   await close(parts);
 }
 
 function build(settings: Settings, parts: Process, before?: Built): Built {
-  const { log, metrics, store, upstreams, pulse } = parts;
-  return buildGateway(settings, { store, upstreams, pulse }, { log, metrics }, before);
+  return buildGateway(settings, parts, parts, before);
 }
 
 /** Everything of a new configuration that can fail comes first. */
@@ -142,6 +155,8 @@ function apply(
   parts.budget.limitBytes = settings.limits.bufferedBodies;
   parts.pulse.limitMs = settings.limits.eventLoopDelay;
   live.replace(settings, built);
+  parts.deliveries.configure(built.workers);
+  warnOfStrays(parts, built);
   return closed;
 }
 
@@ -153,6 +168,21 @@ function entranceOf(settings: Settings, { admits }: Built, { openFiles }: Proces
 function roomWarnings(settings: Settings, { openFiles }: Process): readonly string[] {
   const { warning } = roomFor(settings, openFiles);
   return warning === undefined ? [] : [warning];
+}
+
+/** Events of a route that is not configured any more are kept, but nobody delivers them. */
+function warnOfStrays({ store, log }: Process, { workers }: Built): void {
+  const known = new Set(workers.map(({ name }) => name));
+  store.queue.counts().then(
+    (counts) => {
+      for (const { route, waiting, delivering } of counts) {
+        if (known.has(route) || waiting + delivering === 0) continue;
+        const advice = 'configure the route again, or discard them with postern events discard';
+        log.logger.warn({ route, events: waiting + delivering, advice }, 'events of an unknown route wait');
+      }
+    },
+    (error) => log.logger.error({ err: error }, 'queue'),
+  );
 }
 
 function openListener(live: Live, parts: Process): Promise<Listener> {
@@ -209,17 +239,5 @@ function openLogFile(settings: Settings): Log {
   } catch (error) {
     const what = `log.destination: cannot write ${settings.log.destination}`;
     throw new CliError(`${settings.file}: ${what}: ${(error as Error).message}`, 78);
-  }
-}
-
-async function openState(settings: Settings, warn: (sentence: string) => void): Promise<Store> {
-  try {
-    return await openStore(settings, warn);
-  } catch (error) {
-    const where = settings.state.driver === 'sqlite' ? `: ${settings.state.path}` : '';
-    throw new CliError(
-      `state${where}: ${(error as Error).message}`,
-      error instanceof StateFileError ? 78 : 1,
-    );
   }
 }

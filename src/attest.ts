@@ -2,7 +2,6 @@ import { hash } from 'node:crypto';
 import { SignJWT } from 'jose/jwt/sign';
 import type { Checks } from './check/index.ts';
 import type { AttestSettings, RouteSettings } from './settings.ts';
-import type { Message } from './types.ts';
 
 /** Enough for an upstream that is busy or a little behind, too little to keep an attestation for later. */
 const VALID_S = 60;
@@ -17,24 +16,24 @@ export function attester(
   settings: AttestSettings,
   route: RouteSettings,
   checks: Checks,
-): (message: Message, target: string, messageId: string | undefined) => Promise<readonly string[]> {
+): (attested: Attested, target: string) => Promise<readonly string[]> {
   const header = { alg: settings.algorithm, typ: TYPE, ...(settings.keyId && { kid: settings.keyId }) };
   const key = signingKey(settings);
   const always = { route: route.name, sender: route.sender?.name, checks: namesOf(checks, route) };
-  return async (message, target, messageId) => {
+  return async (attested, target) => {
     const issuedS = Math.floor(Date.now() / 1000);
     const claims = {
       iss: 'postern',
       aud: route.upstream.name,
-      jti: message.id,
+      jti: attested.id,
       iat: issuedS,
       exp: issuedS + VALID_S,
       ...always,
-      method: message.method,
+      method: attested.method,
       path: target,
-      cnf: confirmation(message),
-      event_id: messageId,
-      body_sha256: hash('sha256', message.body, 'base64url'),
+      cnf: confirmation(attested),
+      event_id: attested.messageId,
+      body_sha256: hash('sha256', attested.body, 'base64url'),
     };
     return ['x-postern-attestation', await new SignJWT(claims).setProtectedHeader(header).sign(key)];
   };
@@ -45,6 +44,17 @@ function signingKey({ algorithm, key }: AttestSettings) {
   return key.toCryptoKey(name, false, ['sign']);
 }
 
+/** What is vouched for. */
+export interface Attested {
+  /** The request's id. */
+  readonly id: string;
+  readonly method: string;
+  readonly body: Buffer;
+  /** The client certificate's, `sha256:` and hexadecimal digits. */
+  readonly fingerprint: string | undefined;
+  readonly messageId: string | undefined;
+}
+
 /** A request that is delivered has passed all of its route's checks; named are those that prove something of the sender. */
 function namesOf({ head, message }: Checks, { authorization }: RouteSettings): readonly string[] {
   // Without credentials that check only refuses a repeated field; load is the gateway's own.
@@ -53,9 +63,8 @@ function namesOf({ head, message }: Checks, { authorization }: RouteSettings): r
 }
 
 /** RFC 8705 section 3.1: the certificate by the SHA-256 of its DER. */
-function confirmation({ peer }: Message): { 'x5t#S256': string } | undefined {
-  const fingerprint = peer.certificate?.fingerprint.replace(/^sha256:/, '');
-  return fingerprint === undefined
-    ? undefined
-    : { 'x5t#S256': Buffer.from(fingerprint, 'hex').toString('base64url') };
+function confirmation({ fingerprint }: Attested): { 'x5t#S256': string } | undefined {
+  if (fingerprint === undefined) return undefined;
+  const digest = Buffer.from(fingerprint.replace(/^sha256:/, ''), 'hex');
+  return { 'x5t#S256': digest.toString('base64url') };
 }

@@ -1,20 +1,20 @@
+import { acceptEvent } from './accept.ts';
 import { addressSet } from './addresses.ts';
-import { attester } from './attest.ts';
-import { checksFor } from './check/index.ts';
 import { RateTables } from './check/rate-tables.ts';
-import { answerDeadlineMs, defaultTimeoutMs } from './deadline.ts';
+import { compileRoute } from './compile.ts';
+import type { Deliveries } from './deliver/deliveries.ts';
 import type { TargetState, Upstream, UpstreamObserver } from './deliver/upstream.ts';
 import type { UpstreamPool } from './deliver/upstream-pool.ts';
-import { fieldCount, fieldValue } from './fields.ts';
-import { createGateway, type Gateway, type Route } from './gateway.ts';
-import { upstreamFields } from './headers.ts';
+import type { WorkerObserver, WorkerRoute } from './deliver/worker.ts';
+import type { Events } from './events.ts';
+import { fieldCount } from './fields.ts';
+import { createGateway, type Gateway } from './gateway.ts';
 import { isOneTrust, trustFinder } from './listen/trust.ts';
 import type { Pulse } from './pulse.ts';
 import type { Log } from './record/log.ts';
 import type { Metrics } from './record/metrics.ts';
-import { responderFor } from './respond.ts';
 import { choosingHeaders, findRoute, routeTable } from './route/table.ts';
-import { METHODS, type RouteSettings, type SenderProfile, type Settings } from './settings.ts';
+import type { RouteSettings, Settings } from './settings.ts';
 import { memoryStore } from './store/memory.ts';
 import type { LenientClaims } from './store/redis/local.ts';
 import type { RedisNotes } from './store/redis/open.ts';
@@ -28,6 +28,8 @@ export interface Built {
   readonly admits: (address: AddressValue) => boolean;
   /** What is thought of every upstream's targets. */
   readonly targets: () => Iterable<TargetState>;
+  /** How what the routes have accepted is delivered. */
+  readonly workers: readonly WorkerRoute[];
   /** What the next configuration takes over of this one. */
   readonly rates: RateTables;
   /** Another has taken its place: its upstreams are closed when their last answers have ended. */
@@ -37,6 +39,7 @@ export interface Built {
 /** What outlives one configuration. */
 export interface Lasting {
   readonly store: Store;
+  readonly deliveries: Deliveries;
   /** What routes go by that let requests in while the state is away. */
   readonly own: LenientClaims;
   readonly upstreams: UpstreamPool;
@@ -48,9 +51,6 @@ export interface Recorders {
   readonly metrics: Metrics;
 }
 
-/** Larger bodies are not parsed for the sake of one word in the log. */
-const PARSED_BYTES = 64 * 1024;
-
 /**
  * Opens the state that the settings name. One that is beyond this machine may be away, and come later.
  * @throws Error where another program keeps it locked, StateFileError where an operator has to act
@@ -58,15 +58,28 @@ const PARSED_BYTES = 64 * 1024;
 export async function openStore({ state }: Settings, notes: RedisNotes): Promise<Store> {
   switch (state.driver) {
     case 'memory':
-      return memoryStore();
+      return memoryStore(state.retention, notes.warn);
     case 'sqlite':
-      return sqliteStore(state.path, notes.warn);
+      return sqliteStore(state, notes.warn);
     case 'redis': {
       // Its clients are large, and most gateways have no use for them.
       const { redisStore } = await import('./store/redis/open.ts');
       return redisStore(state, notes);
     }
   }
+}
+
+/**
+ * Opens the events of the state that the settings name, for the operator.
+ * @throws Error where there are none, or another program keeps them locked
+ */
+export async function openEvents(settings: Settings): Promise<Events> {
+  const { state } = settings;
+  if (state.driver === 'redis') {
+    const { redisEvents } = await import('./store/redis/events.ts');
+    return redisEvents(state);
+  }
+  throw new Error(`the driver ${state.driver} keeps no events`);
 }
 
 /**
@@ -79,6 +92,7 @@ export function buildGateway(
   { log, metrics }: Recorders,
   before?: Built,
 ): Built {
+  const { store, deliveries } = lasting;
   const upstreams = new Map(
     [...settings.upstreams.values()].map((upstream) => [upstream, lasting.upstreams.take(upstream)]),
   );
@@ -87,8 +101,9 @@ export function buildGateway(
     path: route.path,
     host: route.host,
     headers: route.headers,
-    route: compile(route, upstreams.get(route.upstream) as Upstream, {
+    ...compileRoute(route, {
       ...lasting,
+      upstream: upstreams.get(route.upstream) as Upstream,
       rates,
       fellBack: () => metrics.stateFallback(route.name),
     }),
@@ -97,6 +112,8 @@ export function buildGateway(
   const choosing = choosingHeaders(settings.routes);
   const misdirected = misdirection(settings.tls);
   const gateway = createGateway({
+    accept: (acceptance) =>
+      acceptEvent(store.queue, acceptance, () => deliveries.wake(acceptance.event.route)),
     match: (head) =>
       misdirected?.(head) ?? refuseRepeated(head, choosing) ?? findRoute(table, head)?.route ?? NOT_FOUND,
     record: (entry) => {
@@ -124,6 +141,7 @@ export function buildGateway(
     gateway,
     admits: admission(settings.routes),
     targets: () => [...upstreams.values()].flatMap((upstream) => [...upstream.targets()]),
+    workers: compiled.map(({ worker }) => worker),
     rates,
     release: () => {
       for (const upstream of upstreams.values()) lasting.upstreams.giveBack(upstream);
@@ -140,42 +158,23 @@ export function upstreamObserver({ logger }: Log, metrics: Metrics): UpstreamObs
   };
 }
 
-const NOT_FOUND: Refusal = Object.freeze({ reason: 'route.not_found' });
-
-function compile(
-  route: RouteSettings,
-  upstream: Upstream,
-  { store, own, pulse, rates, fellBack }: Lasting & { rates: RateTables; fellBack: () => void },
-): Route {
-  const shared = store.rates;
-  const checks = checksFor(route, { rates, pulse, shared, fellBack, destination: upstream });
+/** What is recorded of deliveries from the queue. */
+export function deliveryObserver(log: Log, metrics: Metrics): WorkerObserver {
   return {
-    name: route.name,
-    sender: route.sender?.name,
-    methods: new Set<string>(route.methods ?? METHODS),
-    checks,
-    bodyLimit: route.bodyLimit,
-    eventType: eventTypeReader(route.sender),
-    clientOf: clientReader(route.sender?.clientHeader),
-    upstream,
-    upstreamTarget: targetMapper(route),
-    upstreamFields: upstreamFields(route),
-    attest: route.attest && attester(route.attest, route, checks),
-    deadlineMs: answerDeadlineMs(route.sender),
-    timeoutMs: upstream.settings.timeoutMs ?? defaultTimeoutMs(route.sender),
-    claims: shared !== undefined && route.onStateLoss === 'allow' ? own.lenient(store, fellBack) : store,
-    rememberMs: route.rememberMs,
-    responder: responderFor(route.sender, route.webhookDelivery === 'pass'),
+    attempted: (lease, attempt, disposal) => {
+      log.delivery(lease, attempt, disposal);
+      metrics.delivery(lease.event.route, attempt, disposal);
+    },
+    overrun: ({ event }, { number }) =>
+      log.logger.warn(
+        { id: event.id, route: event.route, message_id: event.messageId, attempt: number },
+        'delivery took longer than its lease: the event was given to another',
+      ),
+    failed: (route, error) => log.logger.error({ route, err: error }, 'queue'),
   };
 }
 
-/** The upstream's path: the request's own, a fixed one, or what follows a prefix below another. The query stays. */
-function targetMapper({ path, upstreamPath }: RouteSettings): (head: Head) => string {
-  if (upstreamPath === undefined) return (head) => head.path + head.query;
-  if (!path.endsWith('/*')) return (head) => upstreamPath + head.query;
-  const base = upstreamPath.endsWith('/') ? upstreamPath : `${upstreamPath}/`;
-  return (head) => base + head.path.slice(path.length - 1) + head.query;
-}
+const NOT_FOUND: Refusal = Object.freeze({ reason: 'route.not_found' });
 
 const MISDIRECTED: Refusal = Object.freeze({ reason: 'request.misdirected' });
 
@@ -205,57 +204,4 @@ function admission(routes: readonly RouteSettings[]): (address: AddressValue) =>
     entries.push(...addresses);
   }
   return addressSet(entries);
-}
-
-function clientReader(header: string | undefined): (head: Head) => string {
-  return header === undefined ? () => '' : ({ headers }) => fieldValue(headers, header) ?? '';
-}
-
-/** The event's type, for the record only: nothing is decided by it. */
-function eventTypeReader(sender: SenderProfile | undefined): (body: Buffer) => string | undefined {
-  const paths = sender?.event.type ?? [];
-  if (paths.length === 0) return () => undefined;
-  const early = paths.flatMap(([key, ...rest]) =>
-    key === undefined || rest.length > 0 ? [] : [earlyMember(key)],
-  );
-  return (body) => {
-    if (body.length === 0 || body.length > PARSED_BYTES) return undefined;
-    const start = body.toString('latin1', 0, EARLY_BYTES);
-    for (const pattern of early) {
-      const type = pattern.exec(start)?.[1];
-      if (type !== undefined) return type;
-    }
-    return parsedType(body, paths);
-  };
-}
-
-const EARLY_BYTES = 512;
-
-/**
- * A text member of the outermost object with nothing nested before it: there most senders put the type, and finding
- * it costs a tenth of parsing the message. No two parts can match the same character, so the cost is linear.
- */
-function earlyMember(key: string): RegExp {
-  const member = String.raw`"[^"\\]*"\s*:\s*(?:"[^"\\]*"|[-+.\w]+)\s*,\s*`;
-  return new RegExp(
-    String.raw`^\s*\{\s*(?:${member})*?"${RegExp.escape(key)}"\s*:\s*"([ -!#-\[\]-~]{1,128})"`,
-  );
-}
-
-function parsedType(body: Buffer, paths: SenderProfile['event']['type']): string | undefined {
-  try {
-    const message: unknown = JSON.parse(body.toString());
-    const found = paths
-      .map((path) => path.reduce(member, message))
-      .find((value) => typeof value === 'string');
-    return typeof found === 'string' ? found.slice(0, 128) : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-function member(value: unknown, key: string): unknown {
-  return typeof value === 'object' && value !== null && Object.hasOwn(value, key)
-    ? (value as Record<string, unknown>)[key]
-    : undefined;
 }

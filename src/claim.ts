@@ -1,7 +1,10 @@
+import type { AcceptedClaim } from './events.ts';
 import type { ClaimAnswer, Claims, ClaimToken, Refusal, Settlement } from './types.ts';
 
 /** The right to deliver one event, and the duty to say what became of it. */
 export interface Claim {
+  /** For a queue, which keeps the claim itself. */
+  readonly held: AcceptedClaim;
   /** Resolves once a success is written down, rejects where it could not be; a failure frees the event at once. */
   settle(settlement: Settlement): Promise<void> | undefined;
 }
@@ -44,11 +47,18 @@ function claimedBy(
   store: Claims,
   key: string,
   answer: ClaimAnswer,
-  { waitMs, rememberMs }: ClaimOptions,
+  options: ClaimOptions,
 ): Claimed | Promise<Claimed> {
   if (answer.state === 'kept') return { duplicate: true };
-  if (answer.state === 'in flight') return outcomeWithin(answer.settled, waitMs);
-  return { claim: { settle: (settlement) => settle(store, key, answer.token, settlement, rememberMs) } };
+  if (answer.state === 'in flight') return outcomeWithin(store, answer.settled, options);
+  const { token } = answer;
+  const { rememberMs } = options;
+  return {
+    claim: {
+      held: { key, token, rememberMs },
+      settle: (settlement) => settle(store, key, token, settlement, rememberMs),
+    },
+  };
 }
 
 function unavailable(error: unknown): Refusal {
@@ -74,12 +84,19 @@ function settle(
   return undefined;
 }
 
-async function outcomeWithin(settled: Promise<Settlement>, waitMs: number): Promise<Claimed> {
+async function outcomeWithin(
+  store: Claims,
+  settled: Promise<Settlement | undefined>,
+  options: ClaimOptions,
+): Promise<Claimed> {
+  const startedMs = performance.now();
   const timeout = Promise.withResolvers<Refusal>();
-  const timer = setTimeout(() => timeout.resolve({ reason: 'claim.in_flight' }), Math.max(waitMs, 0));
-  const result = await Promise.race([settled.then((copyOf) => ({ copyOf })), timeout.promise]);
+  const timer = setTimeout(() => timeout.resolve({ reason: 'claim.in_flight' }), Math.max(options.waitMs, 0));
+  const outcome = settled.then((copyOf) => copyOf && { copyOf });
+  const result = await Promise.race([outcome, timeout.promise]);
   clearTimeout(timer);
-  return result;
+  if (result !== undefined) return result;
+  return claimEvent(store, { ...options, waitMs: options.waitMs - (performance.now() - startedMs) });
 }
 
 /** One sender fans an id out to several endpoints, and one client must not swallow another's event. */

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import type { attester } from './attest.ts';
+import type { Acceptance, eventMaker } from './accept.ts';
+import type { Attested, attester } from './attest.ts';
 import type { Checks } from './check/index.ts';
 import { type Claim, claimEvent } from './claim.ts';
 import type { Exchange, Outgoing } from './deliver/exchange.ts';
@@ -8,7 +9,7 @@ import type { Upstream } from './deliver/upstream.ts';
 import { answerCopy, pass, refuse } from './outcome.ts';
 import { type Entry, newEntry } from './record/entry.ts';
 import { recordedAtItsEnd } from './record/stream.ts';
-import { type Responder, responderFor } from './respond.ts';
+import { acknowledge, type Responder, responderFor } from './respond.ts';
 import { Slots } from './slots.ts';
 import type { Claims, Handler, Head, Message, Refusal, Reply, Sender, Settlement } from './types.ts';
 
@@ -23,10 +24,12 @@ export interface Route {
   /** Whose event it is, where one sender speaks for several clients. */
   readonly clientOf: (head: Head) => string;
   readonly upstream: Upstream;
-  readonly upstreamTarget: (head: Head) => string;
+  readonly upstreamTarget: (head: Pick<Head, 'path' | 'query'>) => string;
   readonly upstreamFields: (head: Head) => string[];
   /** The field by which the gateway vouches for a message; `undefined`: the upstream does not ask for it. */
   readonly attest: ReturnType<typeof attester> | undefined;
+  /** What of a request is kept until it is delivered; `undefined`: the sender waits for the upstream's answer. */
+  readonly queued: ReturnType<typeof eventMaker> | undefined;
   /** From the head's first byte to the answer; infinite without a sender. */
   readonly deadlineMs: number;
   readonly timeoutMs: number;
@@ -37,6 +40,8 @@ export interface Route {
 
 export interface Parts {
   readonly match: (head: Head) => Route | Refusal;
+  /** Stores an event and has it delivered; gives what its sender is told where it is not stored in time. Never rejects. */
+  readonly accept: (acceptance: Acceptance) => Promise<Refusal | undefined>;
   readonly record: (entry: Entry) => void;
   readonly refusedConnection: Handler['refuseConnection'];
   readonly failed: (entry: Entry, error: unknown) => void;
@@ -113,32 +118,44 @@ export function createGateway(parts: Parts): Gateway {
       entry.messageId = verdict.messageId ?? entry.messageId;
     }
     entry.eventType = route.eventType(body);
-    if (entry.messageId === undefined) return deliver(route, message, sender, entry, undefined);
+    const client = route.clientOf(message);
+    const take = route.queued === undefined ? deliver : accept;
+    if (entry.messageId === undefined) return take({ route, message, client, sender, entry }, undefined);
     const claiming = claimEvent(route.claims, {
       route: route.name,
-      client: route.clientOf(message),
+      client,
       messageId: entry.messageId,
       leaseMs: route.timeoutMs + route.upstream.settings.lateMs + LEASE_SPARE_MS,
       rememberMs: route.rememberMs,
       waitMs: timeLeft(route, message),
     });
     const claimed = claiming instanceof Promise ? await claiming : claiming;
-    if ('claim' in claimed) return deliver(route, message, sender, entry, claimed.claim);
+    if ('claim' in claimed) return take({ route, message, client, sender, entry }, claimed.claim);
     sender.releaseBody();
     return answerCopy(route.responder, message, entry, claimed);
   }
 
+  /** Says yes once the disk has it; the upstream is another's business then. */
+  async function accept(
+    { route, message, client, sender, entry }: Request,
+    claim: Claim | undefined,
+  ): Promise<Reply | undefined> {
+    const event = (route.queued as NonNullable<Route['queued']>)(message, client, entry);
+    const refusal = await parts.accept({ event, claim: claim?.held, withinMs: timeLeft(route, message) });
+    sender.releaseBody();
+    if (refusal !== undefined) return refuse(route.responder, entry, refusal);
+    entry.outcome = 'queued';
+    return acknowledge(202, message.id);
+  }
+
   async function deliver(
-    route: Route,
-    message: Message,
-    sender: Sender,
-    entry: Entry,
+    { route, message, sender, entry }: Request,
     claim: Claim | undefined,
   ): Promise<Reply | undefined> {
     const path = route.upstreamTarget(message);
     const headers = route.upstreamFields(message);
     if (route.attest !== undefined) {
-      headers.push(...(await route.attest(message, path, entry.messageId).catch(freeing(claim))));
+      headers.push(...(await route.attest(attestedOf(message, entry), path).catch(freeing(claim))));
     }
     // Signing, and asking a shared state, let others take their turn: meanwhile the sender may have left.
     if (sender.isGone && claim === undefined) {
@@ -213,6 +230,15 @@ export function createGateway(parts: Parts): Gateway {
   };
 }
 
+/** A request that has passed its checks. */
+interface Request {
+  readonly route: Route;
+  readonly message: Message;
+  readonly client: string;
+  readonly sender: Sender;
+  readonly entry: Entry;
+}
+
 const LEFT = 'the sender left before the answer';
 const GONE: Refusal = Object.freeze({ reason: 'body.incomplete', detail: LEFT });
 
@@ -222,6 +248,10 @@ function freeing(claim: Claim | undefined): (error: unknown) => never {
     claim?.settle({ reason: 'gateway.error' });
     throw error;
   };
+}
+
+function attestedOf({ id, method, body, peer }: Message, { messageId }: Entry): Attested {
+  return { id, method, body, fingerprint: peer.certificate?.fingerprint, messageId };
 }
 
 function timeLeft(route: Route, head: Head): number {

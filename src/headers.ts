@@ -81,8 +81,18 @@ const REMOVED_PREFIXES = [
   'x-webauth-',
 ];
 
-/** Builds the fields an upstream gets; compiled once per route. */
-export function upstreamFields(route: RouteSettings): (head: Head) => string[] {
+/** The fields that an upstream gets, in two halves: what was received is the same whenever it is delivered. */
+export interface UpstreamFields {
+  /** Of a request: the sender's own that may pass, and what the gateway says of the sender. */
+  readonly received: (head: Head) => string[];
+  /** What the configuration adds; a received field of such a name must not pass. */
+  readonly added: readonly string[];
+  /** Leaves out of received fields those that the configuration now sets itself. */
+  readonly unset: (fields: Fields) => string[];
+}
+
+/** Compiled once per route. */
+export function upstreamFields(route: RouteSettings): UpstreamFields {
   const consumed = new Set<string>();
   if (!route.passCredentials) {
     for (const credential of route.authorization) {
@@ -91,22 +101,32 @@ export function upstreamFields(route: RouteSettings): (head: Head) => string[] {
   }
   const family = route.signature?.family;
   const configured = new Set(route.upstream.headers.filter((_, place) => place % 2 === 0));
-  const fixed = [...route.upstream.headers, 'x-forwarded-proto', 'https', 'x-postern-route', route.name];
-  if (route.sender !== undefined) fixed.push('x-postern-sender', route.sender.name);
-  return (head) => {
-    const fields: string[] = [];
-    const otherFamily = family === undefined ? undefined : familyToDrop(head.headers, family);
-    for (let i = 0; i < head.headers.length; i += 2) {
-      const name = head.headers[i] as string;
-      if (isRemoved(name) || consumed.has(name) || configured.has(name)) continue;
-      if (otherFamily !== undefined && SIGNATURE_FIELDS[otherFamily].has(name)) continue;
-      fields.push(name, head.headers[i + 1] as string);
-    }
-    fields.push(...fixed);
-    fields.push('x-forwarded-for', head.peer.address, 'x-forwarded-host', head.authority);
-    fields.push('x-request-id', head.id, 'traceparent', traceparent(head.id));
-    if (route.clientCertificateHeader) fields.push(...clientCertificate(head));
-    return fields;
+  const added = [...route.upstream.headers, 'x-forwarded-proto', 'https', 'x-postern-route', route.name];
+  if (route.sender !== undefined) added.push('x-postern-sender', route.sender.name);
+  return {
+    received: (head) => {
+      const fields: string[] = [];
+      const otherFamily = family === undefined ? undefined : familyToDrop(head.headers, family);
+      for (let i = 0; i < head.headers.length; i += 2) {
+        const name = head.headers[i] as string;
+        if (isRemoved(name) || consumed.has(name) || configured.has(name)) continue;
+        if (otherFamily !== undefined && SIGNATURE_FIELDS[otherFamily].has(name)) continue;
+        fields.push(name, head.headers[i + 1] as string);
+      }
+      fields.push('x-forwarded-for', head.peer.address, 'x-forwarded-host', head.authority);
+      fields.push('x-request-id', head.id, 'traceparent', traceparent(head.id));
+      if (route.clientCertificateHeader) fields.push(...clientCertificate(head));
+      return fields;
+    },
+    added: Object.freeze(added),
+    unset: (fields) => {
+      const kept: string[] = [];
+      for (let i = 0; i < fields.length; i += 2) {
+        const name = fields[i] as string;
+        if (!configured.has(name)) kept.push(name, fields[i + 1] as string);
+      }
+      return kept;
+    },
   };
 }
 

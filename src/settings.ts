@@ -220,8 +220,10 @@ export interface RouteSettings {
   readonly clientCertificateHeader: boolean;
   readonly attest: AttestSettings | undefined;
   readonly webhookDelivery: 'strip' | 'pass';
-  /** `undefined`: the sender waits for the upstream's answer. */
-  readonly queue: QueueSettings | undefined;
+  /** Whether the sender waits for the upstream's answer, or for the disk alone. */
+  readonly deliver: 'forward' | 'queue';
+  /** How what was accepted is delivered; a route that no longer queues may have some left. */
+  readonly queue: QueueSettings;
   /** What is done while the shared state is out of reach: 503, or going by this process's own memory. */
   readonly onStateLoss: 'refuse' | 'allow';
 }

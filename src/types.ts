@@ -169,7 +169,8 @@ export type ClaimToken = string | number;
 export type ClaimAnswer =
   | { readonly state: 'owned'; readonly token: ClaimToken }
   | { readonly state: 'kept' }
-  | { readonly state: 'in flight'; readonly settled: Promise<Settlement> };
+  /** `undefined`: the claim is void, its process being gone; ask again. */
+  | { readonly state: 'in flight'; readonly settled: Promise<Settlement | undefined> };
 
 /** Remembers which events are being delivered and which were. */
 export interface Claims {
@@ -201,11 +202,12 @@ export interface SharedRates {
 
 /** What outlives a request. */
 export interface Store extends Claims {
-  readonly queue?: Queue;
+  readonly queue: Queue;
   /** `undefined`: each process counts for itself. */
   readonly rates: SharedRates | undefined;
   /** Why the state is out of reach at the moment; `undefined`: all is well. */
   problem(): string | undefined;
+  /** Resolves once everything is written. */
   close(): Promise<void>;
 }
 

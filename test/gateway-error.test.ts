@@ -28,6 +28,7 @@ const LISTEN = {
 beforeAll(async () => {
   const { authority, server } = await defaults();
   gateway = createGateway({
+    accept: async () => ({ reason: 'state.unavailable' }),
     match: ({ path }) => {
       if (path === '/broken') throw broken;
       return { reason: 'route.not_found' };

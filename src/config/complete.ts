@@ -51,7 +51,9 @@ function completedUpstreams(given: Mapping, { routes }: Known): Mapping {
 
 /** Senders of different patience give one upstream different times. */
 function timeoutText(users: readonly RouteSettings[]): string {
-  const senders = new Map(users.map(({ sender }) => [sender?.name ?? 'no sender', sender]));
+  // Nobody waits for a delivery from the queue.
+  const patience = ({ deliver, sender }: RouteSettings) => (deliver === 'queue' ? undefined : sender);
+  const senders = new Map(users.map((user) => [patience(user)?.name ?? 'no sender', patience(user)]));
   const byTime = Map.groupBy(senders, ([, sender]) => durationText(defaultTimeoutMs(sender)));
   if (byTime.size <= 1) return [...byTime.keys()][0] ?? durationText(defaultTimeoutMs(undefined));
   return [...byTime]
@@ -72,7 +74,10 @@ function completedRoute(given: Mapping, route: RouteSettings, body: unknown): Ma
     ...given,
     addresses: route.addresses,
     ...(bursts.length === 0 ? {} : { rate_limit: bursts }),
-    ...(route.queue && { retry: { ...asMapping(given.retry) }, concurrency: route.queue.concurrency }),
+    ...(route.deliver === 'queue' && {
+      retry: { ...asMapping(given.retry) },
+      concurrency: route.queue.concurrency,
+    }),
     ...(route.signature === undefined
       ? {}
       : { signature: { scheme: route.signature.scheme, ...asMapping(given.signature) } }),

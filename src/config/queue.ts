@@ -105,8 +105,7 @@ export function checkQueue(
   }
 }
 
-export function queueOf(input: RouteInput): QueueSettings | undefined {
-  if (input.deliver !== 'queue') return undefined;
+export function queueOf(input: RouteInput): QueueSettings {
   const { attempts, schedule, give_up } = input.retry ?? retry.parse({});
   return {
     attempts,

@@ -105,6 +105,7 @@ function assemble(
     clientCertificateHeader: input.client_certificate_header,
     attest: input.attest && { ...input.attest.key, keyId: input.attest.key_id },
     webhookDelivery: input.webhook_delivery,
+    deliver: input.deliver,
     queue: queueOf(input),
     onStateLoss: input.on_state_loss,
   });

@@ -45,6 +45,11 @@ export function warningsOf(
     const label = labelOf(index);
     const unsafeOpen =
       Object.hasOwn(raw[index] as object, 'unsafe_open') && String(raw[index].unsafe_open) === 'true';
+    if (route.deliver === 'queue' && settings.state.driver === 'memory') {
+      warnings.push(
+        `${label}: deliver: queue with state.driver memory acknowledges events that end with the process; write driver: sqlite`,
+      );
+    }
     const sentences = [...ofRoute(route, unsafeOpen), ...ofStateLoss(route, settings.state)];
     warnings.push(...sentences.map((sentence) => `${label}: ${sentence}`));
   }
@@ -69,8 +74,8 @@ function ofSharedPort({ listen, admin, routes, state }: Settings, ownAdminPort: 
   return warnings;
 }
 
-function ofStateLoss({ onStateLoss, queue }: RouteSettings, { driver }: StateSettings): string[] {
-  if (onStateLoss === 'refuse' || queue !== undefined || driver === 'redis') return [];
+function ofStateLoss({ onStateLoss }: RouteSettings, { driver }: StateSettings): string[] {
+  if (onStateLoss === 'refuse' || driver === 'redis') return [];
   return [`on_state_loss: has a meaning with "driver: redis" only, and the state is ${driver}; remove it`];
 }
 
@@ -178,7 +183,8 @@ function ofRoute(route: RouteSettings, unsafeOpen: boolean): string[] {
     );
   }
   const leftMs = answerDeadlineMs(sender);
-  if (sender !== undefined && upstream.timeoutMs !== undefined && upstream.timeoutMs > leftMs) {
+  const waits = route.deliver === 'forward';
+  if (waits && sender !== undefined && upstream.timeoutMs !== undefined && upstream.timeoutMs > leftMs) {
     warnings.push(
       `the upstream ${upstream.name} may take ${upstream.timeoutMs / 1000}s, but ${sender.name} leaves ${leftMs / 1000}s; the sender gets 504 before that`,
     );

@@ -1,6 +1,7 @@
 import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import pino, { type Logger } from 'pino';
+import type { Attempt, Disposal, Lease } from '../events.ts';
 import type { LogSettings } from '../settings.ts';
 import type { Peer } from '../types.ts';
 import type { Entry } from './entry.ts';
@@ -16,6 +17,8 @@ export interface Log {
   readonly logger: Logger;
   /** Writes the one line of a request. */
   request(entry: Entry, totalMs: number): void;
+  /** Writes the line of one delivery from the queue. */
+  delivery(lease: Lease, attempt: Attempt, disposal: Disposal): void;
   /** Opens the file again under its name, after it was rotated. Does nothing for standard output. */
   reopen(): void;
   /** How many times lines could not be written. */
@@ -68,6 +71,10 @@ export function openLog({ level, destination }: LogSettings): Log {
       const fields = JSON.stringify(requestFields(entry, totalMs));
       write(`{"level":"info"${time()},"peer":${shown(entry.peer)},${fields.slice(1, -1)},"msg":"request"}\n`);
     },
+    delivery: (lease, attempt, disposal) => {
+      const level = disposal.state === 'dead' ? 'warn' : 'info';
+      logger[level](deliveryFields(lease, attempt, disposal), 'delivery');
+    },
     reopen: () => {
       pass();
       if (destination !== 'stdout') stream.reopen();
@@ -111,6 +118,23 @@ function requestFields(entry: Entry, totalMs: number): object {
     upstream: entry.upstream,
     upstream_status: entry.upstreamStatus,
     ms: { total: round(totalMs), body: round(entry.bodyMs), upstream: round(entry.upstreamMs) },
+  };
+}
+
+function deliveryFields({ event }: Lease, attempt: Attempt, disposal: Disposal): object {
+  return {
+    id: event.id,
+    route: event.route,
+    message_id: event.messageId,
+    event_type: event.eventType,
+    attempt: attempt.number,
+    outcome: disposal.state,
+    upstream: attempt.target,
+    upstream_status: attempt.status,
+    reason: attempt.reason,
+    detail: attempt.detail,
+    due: disposal.state === 'waiting' ? new Date(disposal.dueMs).toISOString() : undefined,
+    ms: { upstream: attempt.durationMs },
   };
 }
 

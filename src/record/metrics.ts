@@ -1,11 +1,14 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from '@prometheus-io/client';
+import type { Attempt, Disposal, QueueCount } from '../events.ts';
 import type { Entry } from './entry.ts';
+import { queueGauges } from './queue-gauges.ts';
 
 /** Seconds; the finest steps around what a fast upstream takes, the last ones around senders' deadlines. */
 const BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30];
 
 /** Values that are read when somebody asks. */
 export interface Gauges {
+  queue: () => Promise<readonly QueueCount[]>;
   connections: () => number;
   handshakes: () => number;
   eventLoopDelayMs: () => number;
@@ -25,6 +28,8 @@ export interface Metrics {
   shed(reason: string): void;
   /** A claim that could not be kept after its event was delivered. */
   unkeptClaim(): void;
+  /** One delivery from the queue. */
+  delivery(route: string, attempt: Attempt, disposal: Disposal): void;
   /** A decision on this route went by the process's own memory, since the shared state was away. */
   stateFallback(route: string): void;
   /** Whether the last new configuration was taken, or refused with the old one still at work. */
@@ -91,6 +96,19 @@ export function openMetrics(): Metrics {
     help: 'Delivered events that could not be remembered: a copy of one of them would be delivered again.',
     registers,
   });
+  const deliveries = new Counter({
+    name: 'postern_deliveries_total',
+    help: 'Deliveries from the queue by what became of the event: delivered, waiting for its next attempt, or dead.',
+    labelNames: ['route', 'outcome'],
+    registers,
+  });
+  const deliverySeconds = new Histogram({
+    name: 'postern_delivery_seconds',
+    help: 'How long deliveries from the queue took.',
+    labelNames: ['route'],
+    buckets: BUCKETS,
+    registers,
+  });
   const fallbacks = new Counter({
     name: 'postern_state_fallbacks_total',
     help: 'Claims and rate limits decided by the memory of this process alone, since the shared state was away.',
@@ -149,6 +167,10 @@ export function openMetrics(): Metrics {
     gaveWay: (state) => gaveWay.inc({ state }),
     shed: (reason) => shed.inc({ reason }),
     unkeptClaim: () => unkept.inc(),
+    delivery: (route, { durationMs }, { state }) => {
+      deliveries.inc({ route, outcome: state });
+      deliverySeconds.observe({ route }, durationMs / 1000);
+    },
     stateFallback: (route) => fallbacks.inc({ route }),
     reloaded: (isTaken) => {
       reloads.inc({ result: isTaken ? 'taken' : 'refused' });
@@ -184,6 +206,7 @@ export function openMetrics(): Metrics {
       gauge(registers, 'postern_ready', '1: takes traffic; 0: draining, or its state is out of reach.', () =>
         gauges.ready() ? 1 : 0,
       );
+      queueGauges(registers, gauges.queue);
       new Gauge({
         name: 'postern_upstream_target_up',
         help: '1: takes requests; 0: ejected after failed connections or health checks.',

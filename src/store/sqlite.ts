@@ -1,174 +1,116 @@
-import { statSync } from 'node:fs';
-import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import { existsSync } from 'node:fs';
+import type { DatabaseSync } from 'node:sqlite';
+import type { Retention } from '../events.ts';
+import type { EncryptionKey } from '../settings.ts';
 import type { Store } from '../types.ts';
-import { claimStore, type KeptClaims } from './claims.ts';
-import { KeyIndex } from './key-index.ts';
-import { BUSY, codeOf, FULL, openStateFile, type StateFile } from './state-file.ts';
+import { ClaimLedger } from './claim-ledger.ts';
+import { claimStore, type FlightsHere } from './claims.ts';
+import { ownerlessRemover } from './flights.ts';
+import { join } from './join.ts';
+import { takeLock } from './process-lock.ts';
+import { openQueue } from './queue.ts';
+import { leaseFreer } from './queue-free.ts';
+import { sealer } from './seal.ts';
+import { Sharing } from './sharing.ts';
+import { openStateClock } from './state-clock.ts';
+import { codeOf, explained, openStateFile } from './state-file.ts';
+import { StateWriter } from './writer.ts';
 
-const TICK_MS = 1000;
-const FORGET_ROWS = 5000;
-const BUSY_RETRY_MS = 20;
-const MOST_BUSY_MS = 250;
+const EARLIER_TIMEOUT_MS = 2000;
+
+export interface SqliteOptions {
+  readonly path: string;
+  /** The first encrypts, all decrypt; none: events lie readable on the disk. */
+  readonly keys: readonly EncryptionKey[];
+  readonly retention: Retention;
+}
 
 /**
- * State in one SQLite file. A kept claim is in the write-ahead log before the sender is answered, so it survives the
- * death of the process; `synchronous` NORMAL leaves the fsync to the checkpoint, so a power failure may lose the last
- * moments, and an event of these can be delivered once more.
- * @param warn told where another process uses the file too
- * @throws StateFileError, Error as `openStateFile` does
+ * State in one SQLite file, which several processes of one machine may share. A kept claim is in the write-ahead log
+ * before the sender is answered, so it survives the death of the process; nobody waits for the fsync, so a power failure
+ * may lose the last moments, and an event of these can be delivered once more. An event of the queue, with its claim,
+ * survives a power failure too. What a process had in flight or leased that is gone is free at once.
+ * @param warn told of processes that are gone, and of events that cannot be read
+ * @throws StateFileError, Error as `openStateFile` and `join` do
  */
-export function sqliteStore(path: string, warn: (sentence: string) => void): Store {
-  const file = openStateFile(path);
-  if (file.owner === undefined) {
-    warn(
-      `${path} is in use by another process: each knows only its own claims, and an event sent to both is delivered twice`,
-    );
+export async function sqliteStore(options: SqliteOptions, warn: (sentence: string) => void): Promise<Store> {
+  refuseEarlier(options.path);
+  const database = openStateFile(options.path);
+  try {
+    return await openStore(database, options, warn);
+  } catch (error) {
+    database.close();
+    throw codeOf(error) === undefined ? error : explained(error);
   }
-  return claimStore(new SqliteClaims(file, path));
 }
 
-interface Unwritten {
-  key: string;
-  untilMs: number;
+async function openStore(
+  database: DatabaseSync,
+  { path, keys }: SqliteOptions,
+  warn: (sentence: string) => void,
+): Promise<Store> {
+  // Before others wait for this process: with millions of claims it takes seconds.
+  const ledger = new ClaimLedger(database);
+  const [removeFlights, freeLeases] = [ownerlessRemover(database), leaseFreer(database)];
+  const removeOwnerless = () => {
+    removeFlights();
+    freeLeases();
+  };
+  const { presence, isAlone } = await join({ database, removeOwnerless, warn });
+  const writer = new StateWriter(database, path);
+  writer.housekeep(ledger.forgetter());
+  const here: FlightsHere = new Map();
+  const leases = { removeOwnerless: freeLeases, freed: () => wake() };
+  const sharing = new Sharing({ database, writer, presence, isAlone, ledger, here, leases, warn });
+  const { claims, keeping } = claimStore(
+    {
+      has: (key, nowMs) => {
+        // What cannot be written down must not be delivered: nobody would know its copies for what they are.
+        if (writer.problem !== undefined) throw new Error(writer.problem);
+        return ledger.isKept(key, nowMs) && sharing.confirms(key, nowMs);
+      },
+      write: (work) => writer.write({ apply: work, survives: 'process', isLasting: true }),
+      insert: (key, untilMs) => ledger.insert(key, untilMs),
+      know: (key, untilMs, nowMs) => ledger.know(key, untilMs, nowMs),
+    },
+    here,
+    sharing,
+  );
+  const [first, ...others] = keys;
+  const { queue, wake, close } = openQueue({
+    database,
+    writer,
+    clock: openStateClock(database),
+    sealer: first === undefined ? undefined : sealer([first, ...others]),
+    keeping,
+    owner: presence.id,
+    isShared: true,
+    warn,
+  });
+  return {
+    ...claims,
+    queue,
+    rates: undefined,
+    problem: () => writer.problem,
+    close: async () => {
+      close();
+      sharing.leave();
+      await writer.close();
+      presence.end();
+    },
+  };
 }
 
-/** Claims written in groups: all that are kept in one turn of the event loop share one commit. */
-class SqliteClaims implements KeptClaims {
-  readonly #database: DatabaseSync;
-  readonly #begin: StatementSync;
-  readonly #insert: StatementSync;
-  readonly #commit: StatementSync;
-  readonly #forget: StatementSync;
-  readonly #last: StatementSync;
-  readonly #index = new KeyIndex();
-  readonly #ticking: NodeJS.Timeout;
-  readonly #owner: DatabaseSync | undefined;
-  readonly #path: string;
-  readonly #inode: number;
-  #unwritten: Unwritten[] = [];
-  #written = Promise.withResolvers<void>();
-  #scheduled = false;
-  #problem: string | undefined;
-  #busySinceMs: number | undefined;
-  #forgottenTo = 0;
-
-  constructor({ database, owner }: StateFile, path: string) {
-    this.#database = database;
-    this.#owner = owner;
-    this.#path = path;
-    this.#inode = statSync(path).ino;
-    this.#begin = database.prepare('BEGIN IMMEDIATE');
-    this.#insert = database.prepare('INSERT INTO claims (key, until) VALUES (?, ?)');
-    this.#commit = database.prepare('COMMIT');
-    this.#forget = database.prepare('DELETE FROM claims WHERE id > ? AND id <= ? AND until <= ?');
-    this.#last = database.prepare('SELECT max(id) AS last FROM claims');
-    const nowMs = Date.now();
-    const rows = database.prepare('SELECT key, until FROM claims WHERE until > ?').iterate(nowMs);
-    for (const { key, until } of rows as Iterable<{ key: string; until: number }>)
-      this.#index.set(key, until, nowMs);
-    this.#ticking = setInterval(() => this.#tick(), TICK_MS).unref();
+/**
+ * Version 1 held a lock on a file of its own beside the state, and kept its claims in flight to itself.
+ * @throws Error where such a process runs
+ */
+function refuseEarlier(path: string): void {
+  const file = `${path}-owner`;
+  if (!existsSync(file)) return;
+  const lock = takeLock(file, EARLIER_TIMEOUT_MS);
+  if (lock === undefined) {
+    throw new Error('in use by a process of an earlier version, which cannot share it; end that one first');
   }
-
-  has(key: string, nowMs: number): boolean {
-    // What cannot be written down must not be delivered: nobody would know its copies for what they are.
-    if (this.#problem !== undefined) throw new Error(this.#problem);
-    return this.#index.untilOf(key) > nowMs;
-  }
-
-  add(key: string, untilMs: number, nowMs: number): Promise<void> {
-    this.#index.set(key, untilMs, nowMs);
-    this.#unwritten.push({ key, untilMs });
-    if (!this.#scheduled) {
-      this.#scheduled = true;
-      setImmediate(() => this.#write());
-    }
-    return this.#written.promise;
-  }
-
-  problem(): string | undefined {
-    return this.#problem;
-  }
-
-  close(): void {
-    clearInterval(this.#ticking);
-    this.#write();
-    this.#database.close();
-    this.#owner?.close();
-  }
-
-  /** Once a second: what could not be written is tried again, and a stretch of the file is cleared of old claims. */
-  #tick(): void {
-    const isThere = statSync(this.#path, { throwIfNoEntry: false })?.ino === this.#inode;
-    if (!isThere) this.#problem = 'state file: it was removed or replaced while in use; restart';
-    else if (this.#problem !== undefined) this.#write();
-    if (this.#problem !== undefined) return;
-    try {
-      const { last } = this.#last.get() as { last: number | null };
-      if (this.#forgottenTo >= (last ?? 0)) this.#forgottenTo = 0;
-      const to = this.#forgottenTo + FORGET_ROWS;
-      this.#forget.run(this.#forgottenTo, to, Date.now());
-      this.#forgottenTo = to;
-    } catch (error) {
-      if (codeOf(error) !== BUSY) this.#fail(error);
-    }
-  }
-
-  #write(): void {
-    this.#scheduled = false;
-    try {
-      this.#begin.run();
-      for (const { key, untilMs } of this.#unwritten) this.#insert.run(key, untilMs);
-      this.#commit.run();
-    } catch (error) {
-      this.#rollBack();
-      if (this.#waitsForLock(error)) setTimeout(() => this.#write(), BUSY_RETRY_MS);
-      else this.#fail(error);
-      return;
-    }
-    this.#problem = undefined;
-    this.#busySinceMs = undefined;
-    this.#unwritten = [];
-    this.#nextPromise().resolve();
-  }
-
-  /** Another program (a backup, a shell) may hold the lock for a moment: those who wait can wait that long. */
-  #waitsForLock(error: unknown): boolean {
-    if (codeOf(error) !== BUSY || this.#problem !== undefined) return false;
-    this.#busySinceMs ??= performance.now();
-    this.#scheduled = performance.now() - this.#busySinceMs < MOST_BUSY_MS;
-    return this.#scheduled;
-  }
-
-  #fail(error: unknown): void {
-    this.#problem = `state file: ${(error as Error).message}`;
-    this.#busySinceMs = undefined;
-    if (codeOf(error) === FULL) this.#emptyLog();
-    const { promise, reject } = this.#nextPromise();
-    // Whoever waits is told by the promise; one that nobody waits for must not end the process.
-    promise.catch(() => undefined);
-    reject(error);
-  }
-
-  #nextPromise(): PromiseWithResolvers<void> {
-    const written = this.#written;
-    this.#written = Promise.withResolvers<void>();
-    return written;
-  }
-
-  /** On a small disk the write-ahead log itself may be what fills it. */
-  #emptyLog(): void {
-    try {
-      this.#database.exec('PRAGMA wal_checkpoint(TRUNCATE)');
-    } catch {
-      // Then it is something else that fills the disk.
-    }
-  }
-
-  #rollBack(): void {
-    try {
-      if (this.#database.isTransaction) this.#database.exec('ROLLBACK');
-    } catch {
-      // The next BEGIN fails, and says so.
-    }
-  }
+  lock.end();
 }

@@ -1,46 +1,29 @@
 import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { FLIGHTS_SCHEMA } from './flights.ts';
+import { PRESENCE_SCHEMA } from './presence.ts';
+import { SCHEMA, VERSION } from './schema.ts';
 
-const VERSION = 1;
-/**
- * Rows are only ever appended, and found by the index in memory: a table sorted by key would write a page for each
- * claim, ten times the work.
- */
-const SCHEMA = `
-  CREATE TABLE IF NOT EXISTS claims (id INTEGER PRIMARY KEY, key TEXT NOT NULL, until INTEGER NOT NULL) STRICT;
-  PRAGMA user_version = ${VERSION};
-`;
 const OPEN_TIMEOUT_MS = 2000;
 
 /** The state file cannot be used, and another start would not change that: an operator has to act. */
 export class StateFileError extends Error {}
-
-/** An open state file, and the mark that this process uses it. */
-export interface StateFile {
-  readonly database: DatabaseSync;
-  /** `undefined`: another process uses the file too. */
-  readonly owner: DatabaseSync | undefined;
-}
 
 /**
  * Opens the state file, or makes it.
  * @throws StateFileError where it is of a later version, damaged, no state file or not writable
  * @throws Error where another program keeps it locked
  */
-export function openStateFile(path: string): StateFile {
-  let owner: DatabaseSync | undefined;
+export function openStateFile(path: string): DatabaseSync {
   let database: DatabaseSync | undefined;
   try {
     mkdirSync(dirname(path), { recursive: true });
-    owner = takeOwnership(path);
     database = new DatabaseSync(path, { timeout: OPEN_TIMEOUT_MS });
     prepare(database);
-    database.prepare('SELECT key, until FROM claims WHERE id < 0').all();
-    return { database, owner };
+    return database;
   } catch (error) {
     database?.close();
-    owner?.close();
     throw explained(error);
   }
 }
@@ -52,42 +35,59 @@ const SQL_ERROR = 1;
 const CORRUPT = 11;
 const NOT_A_DATABASE = 26;
 
-/** The result code of an error of SQLite; `undefined`: it is another's. */
+/** The result code of an error of SQLite, without what extends it; `undefined`: it is another's. */
 export function codeOf(error: unknown): number | undefined {
-  return (error as { errcode?: number }).errcode;
+  const { errcode } = error as { errcode?: number };
+  return errcode === undefined ? undefined : errcode & 0xff;
+}
+
+/** The same state in memory: it ends with the process. */
+export function openStateInMemory(): DatabaseSync {
+  const database = new DatabaseSync(':memory:');
+  prepare(database);
+  return database;
 }
 
 function prepare(database: DatabaseSync): void {
+  if (versionOf(database) < VERSION) migrate(database);
+  database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;');
+  database.prepare('SELECT key, until FROM claims WHERE id < 0').all();
+  database.prepare('SELECT seq, id, state FROM events WHERE seq < 0').all();
+  // From here on a lock held by another program must not stop the event loop: the write is tried again instead.
+  database.exec('PRAGMA busy_timeout = 0;');
+}
+
+/** @throws StateFileError where the file is of a later version */
+export function versionOf(database: DatabaseSync): number {
   const { user_version: version } = database.prepare('PRAGMA user_version').get() as { user_version: number };
   if (version > VERSION) {
     throw new StateFileError(
       `written by a later version (${version}), this one knows up to ${VERSION}; use that version, or another path`,
     );
   }
-  database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;');
-  database.exec(SCHEMA);
-  // From here on a lock held by another program must not stop the event loop: the write is tried again instead.
-  database.exec('PRAGMA busy_timeout = 0;');
+  return version;
 }
 
-/**
- * Marks the file as used by this process; `undefined`: another one uses it. The lock is on a file of its own, so that
- * the state itself can be read meanwhile; it ends with the process, however that ends.
- */
-function takeOwnership(path: string): DatabaseSync | undefined {
-  const owner = new DatabaseSync(`${path}-owner`, { timeout: 0 });
-  try {
-    owner.exec('BEGIN EXCLUSIVE');
-    return owner;
-  } catch (error) {
-    owner.close();
-    if (codeOf(error) === BUSY) return undefined;
-    throw error;
+/** From an empty file, or version 1, which had claims only. */
+function migrate(database: DatabaseSync): void {
+  const tables = database.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'").all();
+  if (tables.some(({ name }) => name !== 'claims') && versionOf(database) === 0) {
+    throw new StateFileError(
+      'no state file of Postern: it has the tables of another program; name another path',
+    );
   }
+  // A file can be made to shrink only before its first page is written, or by writing it anew.
+  database.exec('PRAGMA auto_vacuum = INCREMENTAL');
+  if (tables.length > 0) database.exec('VACUUM');
+  database.exec('PRAGMA journal_mode = WAL; BEGIN IMMEDIATE');
+  // Another process that starts at the same moment may have been faster.
+  if (versionOf(database) < VERSION)
+    database.exec(`${SCHEMA}${PRESENCE_SCHEMA}${FLIGHTS_SCHEMA}; PRAGMA user_version = ${VERSION}`);
+  database.exec('COMMIT');
 }
 
 /** SQLite's words for a programmer, as a sentence for an operator. */
-function explained(error: unknown): Error {
+export function explained(error: unknown): Error {
   if (error instanceof StateFileError) return error;
   const { message } = error as Error;
   switch (codeOf(error)) {

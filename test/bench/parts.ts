@@ -77,7 +77,14 @@ function rates(count: number): void {
 
 async function claims(remembered: number): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'postern-parts-'));
-  const store = sqliteStore(join(folder, 'postern.db'), console.error);
+  const store = await sqliteStore(
+    {
+      path: join(folder, 'postern.db'),
+      keys: [],
+      retention: { deliveredMs: 0, deadMs: undefined, sizeBytes: undefined },
+    },
+    console.error,
+  );
   let next = 0;
   const group = async (size: number) => {
     const written: Promise<void>[] = [];
@@ -100,7 +107,7 @@ async function claims(remembered: number): Promise<void> {
       ((user + system) * 1000) / (next - first),
     );
   }
-  store.close();
+  await store.close();
   rmSync(folder, { recursive: true, force: true });
 }
 

@@ -1,8 +1,9 @@
 import { type AdminFacts, type AdminServer, openAdmin } from '../../admin/server.ts';
 import { BodyBudget } from '../../body.ts';
-import { type Built, buildGateway, upstreamObserver } from '../../build.ts';
+import { type Built, buildGateway, deliveryObserver, upstreamObserver } from '../../build.ts';
 import type { Configuration } from '../../config/load.ts';
 import { shownText } from '../../config/show.ts';
+import { type Deliveries, openDeliveries } from '../../deliver/deliveries.ts';
 import { type UpstreamPool, upstreamPool } from '../../deliver/upstream-pool.ts';
 import { type Entrance, type Listener, listen } from '../../listen/server.ts';
 import { openPulse, type Pulse } from '../../pulse.ts';
@@ -27,6 +28,7 @@ interface Process {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly store: Store;
+  readonly deliveries: Deliveries;
   readonly own: LenientClaims;
   readonly upstreams: UpstreamPool;
   readonly budget: BodyBudget;
@@ -48,17 +50,19 @@ export async function run(
   const log = openLogFile(settings);
   const metrics = openMetrics();
   const inForce = { settings: () => settings };
+  const store = await openState(settings, log, () => inForce.settings());
   const parts: Process = {
     log,
     metrics,
-    store: await openState(settings, log, () => inForce.settings()),
+    store,
+    deliveries: openDeliveries(store.queue, deliveryObserver(log, metrics)),
     own: lenientClaims(),
     upstreams: upstreamPool(upstreamObserver(log, metrics)),
     budget: new BodyBudget(settings.limits.bufferedBodies),
     pulse: openPulse(settings.limits.eventLoopDelay),
     openFiles: readOpenFileLimit(),
   };
-  const { store, pulse } = parts;
+  const { deliveries, pulse } = parts;
   const live = liveGateway(settings, build(settings, parts));
   inForce.settings = () => live.settings;
   let phase: 'starting' | 'serving' | 'draining' = 'starting';
@@ -87,10 +91,14 @@ export async function run(
     ready: () => notReady() === undefined,
     lostLogWrites: () => log.losses(),
     targets: () => live.built.targets(),
+    queue: () => store.queue.counts(),
   });
   for (const warning of [...warnings, ...roomWarnings(settings, parts)]) {
     log.logger.warn({ warning }, 'configuration');
   }
+  // Not before there is a listener: a start that fails must not have begun to deliver.
+  deliveries.configure(live.built.workers);
+  warnOfStrays(parts, live.built);
   const expiring = watchExpiries({ log, metrics });
   expiring.watch(expiries);
   log.logger.info(
@@ -120,7 +128,8 @@ export async function run(
   const signal = await stopSignal(log, () => reloader.reload('SIGHUP'));
   phase = 'draining';
   reloader.close();
-  await drain({ log, live, listener }, signal);
+  deliveries.stop();
+  await drain({ log, live, listener, deliveries }, signal);
   admin?.close();
   live.close();
   await close(parts);
@@ -146,6 +155,8 @@ function apply(
   parts.budget.limitBytes = settings.limits.bufferedBodies;
   parts.pulse.limitMs = settings.limits.eventLoopDelay;
   live.replace(settings, built);
+  parts.deliveries.configure(built.workers);
+  warnOfStrays(parts, built);
   return closed;
 }
 
@@ -157,6 +168,21 @@ function entranceOf(settings: Settings, { admits }: Built, { openFiles }: Proces
 function roomWarnings(settings: Settings, { openFiles }: Process): readonly string[] {
   const { warning } = roomFor(settings, openFiles);
   return warning === undefined ? [] : [warning];
+}
+
+/** Events of a route that is not configured any more are kept, but nobody delivers them. */
+function warnOfStrays({ store, log }: Process, { workers }: Built): void {
+  const known = new Set(workers.map(({ name }) => name));
+  store.queue.counts().then(
+    (counts) => {
+      for (const { route, waiting, delivering } of counts) {
+        if (known.has(route) || waiting + delivering === 0) continue;
+        const advice = 'configure the route again, or discard them with postern events discard';
+        log.logger.warn({ route, events: waiting + delivering, advice }, 'events of an unknown route wait');
+      }
+    },
+    (error) => log.logger.error({ err: error }, 'queue'),
+  );
 }
 
 function openListener(live: Live, parts: Process): Promise<Listener> {

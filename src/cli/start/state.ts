@@ -48,7 +48,8 @@ export function amissWith(store: Store): string | undefined {
 /** The routes that need the state, by what they do without it. */
 function byLoss({ routes }: Settings): Record<'refused' | 'allowed', readonly RouteSettings[]> {
   const needing = routes.filter(
-    ({ signature, rateLimits, queue }) => signature ?? queue ?? rateLimits.length > 0,
+    ({ signature, rateLimits, deliver }) =>
+      signature !== undefined || deliver === 'queue' || rateLimits.length > 0,
   );
   return {
     refused: needing.filter(({ onStateLoss }) => onStateLoss === 'refuse'),

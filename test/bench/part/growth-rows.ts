@@ -133,7 +133,14 @@ function withRemembered(count: number): OpenOptions {
   return {
     prepare: async (folder) => {
       if (count === 0) return;
-      const store = sqliteStore(join(folder, 'postern.db'), console.error);
+      const store = await sqliteStore(
+        {
+          path: join(folder, 'postern.db'),
+          keys: [],
+          retention: { deliveredMs: 0, deadMs: undefined, sizeBytes: undefined },
+        },
+        console.error,
+      );
       const group = 10_000;
       for (let first = 0; first < count; first += group) {
         const kept = Array.from({ length: group }, (_, place) => {
@@ -145,7 +152,7 @@ function withRemembered(count: number): OpenOptions {
         });
         await Promise.all(kept);
       }
-      store.close();
+      await store.close();
     },
   };
 }

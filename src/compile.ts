@@ -1,0 +1,120 @@
+import { eventMaker } from './accept.ts';
+import { type Attested, attester } from './attest.ts';
+import { checksFor } from './check/index.ts';
+import type { RateTables } from './check/rate-tables.ts';
+import { answerDeadlineMs, defaultTimeoutMs } from './deadline.ts';
+import type { Upstream } from './deliver/upstream.ts';
+import type { Ready, WorkerRoute } from './deliver/worker.ts';
+import { eventTypeReader } from './event-type.ts';
+import type { Lease } from './events.ts';
+import { type Fields, fieldValue } from './fields.ts';
+import type { Route } from './gateway.ts';
+import { upstreamFields } from './headers.ts';
+import type { Pulse } from './pulse.ts';
+import { responderFor } from './respond.ts';
+import { METHODS, type RouteSettings } from './settings.ts';
+import type { LenientClaims } from './store/redis/local.ts';
+import type { Head, Refusal, Store } from './types.ts';
+
+/** What one route is made with. */
+export interface Ground {
+  readonly upstream: Upstream;
+  readonly store: Store;
+  /** What the route goes by where it lets requests in while the state is away. */
+  readonly own: LenientClaims;
+  readonly rates: RateTables;
+  readonly pulse: Pulse;
+  /** A decision went by this process's own memory. */
+  readonly fellBack: () => void;
+}
+
+/** One route, compiled: how its requests are answered, and how what it accepted is delivered. */
+export interface CompiledRoute {
+  readonly route: Route;
+  readonly worker: WorkerRoute;
+}
+
+/** Decides all of a route that can be decided before a request. */
+export function compileRoute(settings: RouteSettings, ground: Ground): CompiledRoute {
+  const { upstream, store, own, fellBack } = ground;
+  const isQueue = settings.deliver === 'queue';
+  // A queue takes what its upstream has no place for.
+  const destination = isQueue ? ALWAYS_FREE : upstream;
+  const checks = checksFor(settings, { ...ground, shared: store.rates, destination });
+  const isLenient = store.rates !== undefined && settings.onStateLoss === 'allow';
+  const fields = upstreamFields(settings);
+  const attest = settings.attest && attester(settings.attest, settings, checks);
+  const target = targetMapper(settings);
+  const { sender } = settings;
+  const route: Route = {
+    name: settings.name,
+    sender: sender?.name,
+    methods: new Set<string>(settings.methods ?? METHODS),
+    checks,
+    bodyLimit: settings.bodyLimit,
+    eventType: eventTypeReader(sender),
+    clientOf: clientReader(sender?.clientHeader),
+    upstream,
+    upstreamTarget: target,
+    upstreamFields: (head) => [...fields.received(head), ...fields.added],
+    attest,
+    queued: isQueue ? eventMaker(settings, fields) : undefined,
+    deadlineMs: answerDeadlineMs(sender),
+    timeoutMs: upstream.settings.timeoutMs ?? defaultTimeoutMs(sender),
+    claims: isLenient ? own.lenient(store, fellBack) : store,
+    rememberMs: settings.rememberMs,
+    responder: responderFor(sender, settings.webhookDelivery === 'pass'),
+  };
+  const worker: WorkerRoute = {
+    name: settings.name,
+    queue: settings.queue,
+    upstream,
+    // Nobody waits for the answer: the upstream has its time and what an exchange may run on after that.
+    timeoutMs: (upstream.settings.timeoutMs ?? defaultTimeoutMs(undefined)) + upstream.settings.lateMs,
+    ready: async (lease): Promise<Ready> => {
+      const { event } = lease;
+      const path = target(event);
+      const headers = [...fields.unset(event.headers), ...fields.added, ...deliveryFields(lease)];
+      if (attest !== undefined) headers.push(...(await attest(attestedOf(lease), path)));
+      return { method: event.method, path, headers, body: event.body };
+    },
+  };
+  return { route, worker };
+}
+
+const ALWAYS_FREE: { readonly full: Refusal | undefined } = Object.freeze({ full: undefined });
+
+/** By which the upstream can tell a repeat: the event's id, and the how-manieth delivery of it this is. */
+function deliveryFields({ event, attempt }: Lease): Fields {
+  const named = fieldValue(event.headers, 'webhook-id') === undefined;
+  return [
+    ...(named ? ['webhook-id', event.messageId ?? event.id] : []),
+    'x-postern-attempt',
+    String(attempt),
+  ];
+}
+
+function attestedOf({ event }: Lease): Attested {
+  const { id, method, body, certificate, messageId } = event;
+  return { id, method, body, fingerprint: certificate?.fingerprint, messageId };
+}
+
+/** The upstream's path: the request's own, a fixed one, or what follows a prefix below another. The query stays. */
+function targetMapper({
+  path,
+  upstreamPath,
+}: RouteSettings): (request: Pick<Head, 'path' | 'query'>) => string {
+  if (upstreamPath === undefined) return (request) => request.path + request.query;
+  if (!path.endsWith('/*')) return ({ query }) => upstreamPath + query;
+  const base = upstreamPath.endsWith('/') ? upstreamPath : `${upstreamPath}/`;
+  const prefix = path.slice(0, -1);
+  return (request) => {
+    // Accepted when the route had another path: there is nothing to put in the place of.
+    if (!request.path.startsWith(prefix)) return request.path + request.query;
+    return base + request.path.slice(prefix.length) + request.query;
+  };
+}
+
+function clientReader(header: string | undefined): (head: Head) => string {
+  return header === undefined ? () => '' : ({ headers }) => fieldValue(headers, header) ?? '';
+}

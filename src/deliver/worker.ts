@@ -1,0 +1,192 @@
+import type { Attempt, Disposal, Lease, Queue } from '../events.ts';
+import { fieldValue } from '../fields.ts';
+import type { QueueSettings } from '../settings.ts';
+import type { Refusal, UpstreamAnswer } from '../types.ts';
+import { excerptOf } from './excerpt.ts';
+import type { Exchange, Outgoing } from './exchange.ts';
+import { forward } from './forward.ts';
+import { disposalOf } from './schedule.ts';
+import type { Upstream } from './upstream.ts';
+
+/** What is sent to the upstream. */
+export type Ready = Pick<Outgoing, 'method' | 'path' | 'headers' | 'body'>;
+
+/** How the accepted events of one route are delivered. */
+export interface WorkerRoute {
+  readonly name: string;
+  readonly queue: QueueSettings;
+  readonly upstream: Upstream;
+  /** How long one delivery may take. */
+  readonly timeoutMs: number;
+  /** Makes the request of an event as the configuration says now. */
+  readonly ready: (lease: Lease) => Promise<Ready>;
+}
+
+/** Told what becomes of deliveries. */
+export interface WorkerObserver {
+  attempted(lease: Lease, attempt: Attempt, disposal: Disposal): void;
+  /** The lease had been overrun: what came of this delivery does not count. */
+  overrun(lease: Lease, attempt: Attempt): void;
+  /** The queue cannot be asked; it is asked again until it can. */
+  failed(route: string, error: unknown): void;
+}
+
+/** Beyond its own time a delivery may take this long to be settled. */
+const LEASE_SPARE_MS = 5000;
+/** An event that found no place at its upstream is tried again after this. */
+const NO_PLACE_MS = 1000;
+/** A state that is out of reach is asked again after this. */
+const UNREACHABLE_MS = 500;
+/** A delivery that takes too long is ended: its answer would find nobody. */
+const UNWATCHED = { lateMs: 0, wantsBody: () => true, settled: () => undefined } as const;
+const DRAINING: Refusal = Object.freeze({ reason: 'gateway.draining' });
+
+/**
+ * Delivers what one route has accepted, several at a time. It knows no more of the backlog than what it has leased, so
+ * a backlog of a million costs as much memory as one of ten, and no other route waits for it.
+ */
+export class Worker {
+  /** As the configuration says now; deliveries under way end as they began. */
+  route: WorkerRoute;
+  readonly #queue: Queue;
+  readonly #observer: WorkerObserver;
+  readonly #exchanges = new Set<Exchange>();
+  #underWay = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #isAsking = false;
+  #isWoken = false;
+  #isStopped = false;
+
+  constructor(route: WorkerRoute, queue: Queue, observer: WorkerObserver) {
+    this.route = route;
+    this.#queue = queue;
+    this.#observer = observer;
+  }
+
+  /** How many deliveries are under way. */
+  get underWay(): number {
+    return this.#underWay;
+  }
+
+  /** Events may be due. */
+  wake(): void {
+    this.#isWoken = true;
+    void this.#ask();
+  }
+
+  /** Begins no more deliveries. */
+  stop(): void {
+    this.#isStopped = true;
+    clearTimeout(this.#timer);
+  }
+
+  /** Ends those under way: whether an upstream has taken such an event is not known, so it is due again. */
+  giveUpAll(): void {
+    for (const exchange of this.#exchanges) exchange.giveUp(DRAINING);
+  }
+
+  async #ask(): Promise<void> {
+    const { name, queue, timeoutMs } = this.route;
+    const free = queue.concurrency - this.#underWay;
+    if (this.#isAsking || this.#isStopped || free <= 0) return;
+    this.#isAsking = true;
+    this.#isWoken = false;
+    clearTimeout(this.#timer);
+    let againMs: number | undefined;
+    try {
+      const request = { count: free, leaseMs: timeoutMs + LEASE_SPARE_MS, pace: queue.pace };
+      const answer = await this.#queue.lease(name, request);
+      for (const lease of answer.leases) void this.#deliver(lease);
+      againMs = answer.leases.length === free ? 0 : answer.againMs;
+    } catch (error) {
+      this.#observer.failed(name, error);
+      againMs = UNREACHABLE_MS;
+    }
+    this.#isAsking = false;
+    if (this.#isWoken || againMs === 0) void this.#ask();
+    else if (againMs !== undefined && !this.#isStopped)
+      this.#timer = setTimeout(() => this.wake(), Math.max(againMs, 1));
+  }
+
+  async #deliver(lease: Lease): Promise<void> {
+    this.#underWay += 1;
+    try {
+      await this.#attempt(lease);
+    } catch (error) {
+      // The lease ends by itself, and the event is delivered then.
+      this.#observer.failed(lease.event.route, error);
+    }
+    this.#underWay -= 1;
+    this.wake();
+  }
+
+  async #attempt(lease: Lease): Promise<void> {
+    const { queue } = this.route;
+    const startedMs = Date.now();
+    const startedAt = performance.now();
+    const { answer, target } = await this.#send(lease);
+    if ('reason' in answer && answer.reason === 'gateway.overloaded') {
+      await this.#queue.giveBack(lease, Date.now() + NO_PLACE_MS);
+      return;
+    }
+    const attempt: Attempt = {
+      number: lease.attempt,
+      startedMs,
+      durationMs: Math.round(performance.now() - startedAt),
+      target,
+      ...(await factsOf(answer)),
+    };
+    const nowMs = Date.now();
+    const isCut = attempt.reason === 'gateway.draining';
+    const result = { status: attempt.status, retryAfter: retryAfterOf(answer), step: lease.step };
+    const disposal: Disposal = isCut ? { state: 'waiting', dueMs: nowMs } : disposalOf(result, queue, nowMs);
+    await this.#settle(lease, attempt, disposal);
+  }
+
+  async #send(lease: Lease): Promise<{ answer: UpstreamAnswer | Refusal; target: string | undefined }> {
+    const { upstream, timeoutMs, ready } = this.route;
+    let exchange: Exchange;
+    try {
+      const outgoing = await ready(lease);
+      exchange = forward(upstream, { ...outgoing, ...UNWATCHED, timeoutMs });
+    } catch (error) {
+      // An event that cannot even be sent must not be tried for ever.
+      const answer: Refusal = { reason: 'gateway.error', detail: (error as Error).message };
+      return { answer, target: undefined };
+    }
+    this.#exchanges.add(exchange);
+    const answer = await exchange.answer;
+    this.#exchanges.delete(exchange);
+    return { answer, target: exchange.target };
+  }
+
+  /** What the upstream has taken must be written down, or it is delivered once more: it is tried until it can be. */
+  async #settle(lease: Lease, attempt: Attempt, disposal: Disposal): Promise<void> {
+    for (let isFirst = true; ; isFirst = false) {
+      try {
+        const isOurs = await this.#queue.settle(lease, attempt, disposal);
+        if (isOurs) this.#observer.attempted(lease, attempt, disposal);
+        else this.#observer.overrun(lease, attempt);
+        return;
+      } catch (error) {
+        if (this.#isStopped) throw error;
+        if (isFirst) this.#observer.failed(lease.event.route, error);
+        await new Promise((resolve) => setTimeout(resolve, UNREACHABLE_MS));
+      }
+    }
+  }
+}
+
+async function factsOf(
+  answer: UpstreamAnswer | Refusal,
+): Promise<Pick<Attempt, 'status' | 'reason' | 'detail' | 'answer'>> {
+  if ('reason' in answer) {
+    const { reason, detail } = answer;
+    return { status: undefined, reason, detail, answer: Buffer.alloc(0) };
+  }
+  return { status: answer.status, reason: undefined, detail: undefined, answer: await excerptOf(answer) };
+}
+
+function retryAfterOf(answer: UpstreamAnswer | Refusal): string | undefined {
+  return 'reason' in answer ? undefined : fieldValue(answer.headers, 'retry-after');
+}

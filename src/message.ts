@@ -1,0 +1,22 @@
+type KeyPath = readonly string[];
+
+/** A message as its sender wrote it, in JSON; `undefined`: it is not JSON. */
+export function parseMessage(body: Buffer): unknown {
+  try {
+    return JSON.parse(body.toString());
+  } catch {
+    return undefined;
+  }
+}
+
+/** The first text that stands at one of these places of a message. */
+export function memberAt(message: unknown, paths: readonly KeyPath[]): string | undefined {
+  const found = paths.map((path) => path.reduce(member, message)).find((value) => typeof value === 'string');
+  return typeof found === 'string' ? found : undefined;
+}
+
+function member(value: unknown, key: string): unknown {
+  return typeof value === 'object' && value !== null && Object.hasOwn(value, key)
+    ? (value as Record<string, unknown>)[key]
+    : undefined;
+}

@@ -1,0 +1,35 @@
+import { Gauge, type Registry } from '@prometheus-io/client';
+import type { QueueCount } from '../events.ts';
+
+/** What waits in the queue, read from the state when somebody asks: another process may have changed it. */
+export function queueGauges(registers: Registry[], read: () => Promise<readonly QueueCount[]>): void {
+  // A state that is out of reach must not hide all the other figures.
+  const counts = () => read().catch((): readonly QueueCount[] => []);
+  new Gauge({
+    name: 'postern_queue_events',
+    help: 'Accepted events that are not delivered: waiting, being delivered, or dead letters.',
+    labelNames: ['route', 'state'],
+    registers,
+    async collect() {
+      const found = await counts();
+      this.reset();
+      for (const { route, waiting, delivering, dead } of found) {
+        this.set({ route, state: 'waiting' }, waiting);
+        this.set({ route, state: 'delivering' }, delivering);
+        this.set({ route, state: 'dead' }, dead);
+      }
+    },
+  });
+  new Gauge({
+    name: 'postern_queue_oldest_seconds',
+    help: 'For how long the event that was accepted first has waited for its delivery.',
+    labelNames: ['route'],
+    registers,
+    async collect() {
+      const found = await counts();
+      this.reset();
+      for (const { route, oldestMs } of found)
+        this.set({ route }, oldestMs === undefined ? 0 : Math.max(Date.now() - oldestMs, 0) / 1000);
+    },
+  });
+}

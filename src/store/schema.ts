@@ -1,0 +1,71 @@
+/** The version of the state file that this program writes. */
+export const VERSION = 2;
+
+/**
+ * Rows of `claims`, `events`, `payloads` and `attempts` are appended, and what changes afterwards is small: a table
+ * sorted by key would write a page for each event, and a body beside its state would be written again with each change
+ * of that. So nothing is found by its id but by walking the table, which only the operator's commands do.
+ *
+ * The state of an event: `waiting`, `held` behind another of its key, `sealed` with a key that is not configured,
+ * `delivering`, `delivered`, `dead`. The first four have not finished.
+ */
+export const SCHEMA = `
+  CREATE TABLE IF NOT EXISTS claims (id INTEGER PRIMARY KEY, key TEXT NOT NULL, until INTEGER NOT NULL) STRICT;
+  CREATE TABLE events (
+    seq INTEGER PRIMARY KEY,
+    id TEXT NOT NULL,
+    route TEXT NOT NULL,
+    client TEXT NOT NULL,
+    message_id TEXT,
+    event_type TEXT,
+    state TEXT NOT NULL,
+    due INTEGER NOT NULL,
+    attempts INTEGER NOT NULL,
+    base INTEGER NOT NULL, -- attempts before an operator put it back
+    lease INTEGER NOT NULL, -- how often it was leased: with seq and id the token
+    owner INTEGER,
+    until INTEGER,
+    received INTEGER NOT NULL,
+    finished INTEGER,
+    place INTEGER, -- in the order of finishing
+    order_key TEXT,
+    address TEXT NOT NULL,
+    subject TEXT,
+    fingerprint TEXT,
+    secret INTEGER,
+    bytes INTEGER NOT NULL, -- of the body
+    size INTEGER NOT NULL, -- of the payload as it is stored
+    sha256 TEXT, -- NULL: sealed with the payload
+    key TEXT, -- NULL: the payload is not encrypted
+    status INTEGER,
+    reason TEXT
+  ) STRICT;
+  CREATE INDEX waiting ON events (route, due) WHERE state = 'waiting';
+  CREATE INDEX delivering ON events (route, until) WHERE state = 'delivering';
+  CREATE INDEX unfinished ON events (route) WHERE finished IS NULL;
+  CREATE INDEX ordered ON events (route, order_key, state) WHERE finished IS NULL AND order_key IS NOT NULL;
+  CREATE INDEX sealed ON events (key) WHERE state = 'sealed';
+  CREATE INDEX finished ON events (state, place) WHERE finished IS NOT NULL;
+  CREATE TABLE payloads (seq INTEGER PRIMARY KEY, head BLOB NOT NULL, body BLOB NOT NULL) STRICT;
+  CREATE TABLE attempts (
+    event INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    started INTEGER NOT NULL,
+    duration REAL NOT NULL,
+    target TEXT,
+    status INTEGER,
+    reason TEXT,
+    key TEXT,
+    detail BLOB,
+    answer BLOB NOT NULL,
+    PRIMARY KEY (event, number)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE tallies (
+    route TEXT PRIMARY KEY,
+    unfinished INTEGER NOT NULL,
+    dead INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE paces (route TEXT PRIMARY KEY, at REAL NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE TABLE numbers (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+  INSERT INTO numbers VALUES ('finished', 0), ('delivered bytes', 0), ('skew', 0);
+`;

@@ -144,11 +144,13 @@ describe('postern events list', () => {
       [['--limit', '501'], '--limit 501: give a whole number from 1 to 500'],
       [['--everything'], "unknown option '--everything'"],
     ];
-    for (const [words, sentence] of cases) {
-      const { exitCode, stdout, stderr } = await state.run('list', ...words);
-      expect([words, exitCode, stdout]).toEqual([words, 2, '']);
-      expect(stderr).toContain(sentence);
-    }
+    await Promise.all(
+      cases.map(async ([words, sentence]) => {
+        const { exitCode, stdout, stderr } = await state.run('list', ...words);
+        expect([words, exitCode, stdout]).toEqual([words, 2, '']);
+        expect(stderr).toContain(sentence);
+      }),
+    );
   });
 });
 

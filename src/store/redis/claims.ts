@@ -8,10 +8,6 @@ import { openWaiting } from './waiting.ts';
 
 /** How long the outcome of a failed delivery is left for copies that wait at another gateway. */
 const OUTCOME_MS = 30_000;
-const CLAIMED_AGAIN: Settlement = Object.freeze({
-  reason: 'claim.in_flight',
-  detail: 'the gateway that had the event is gone',
-});
 
 interface InFlight {
   readonly token: string;
@@ -56,7 +52,6 @@ export function sharedClaims({ link, prefix, owner, again }: SharedClaimsOptions
     keyOf: (key) => claimKey(prefix, key),
     outcomeKeyOf: (held) => outcomeKey(prefix, held),
     isVoid,
-    abandoned: CLAIMED_AGAIN,
   });
   let lastToken = 0;
 
@@ -144,8 +139,11 @@ export function sharedClaims({ link, prefix, owner, again }: SharedClaimsOptions
 /** The answer for a copy, given that for the one that asked first. */
 function besides(first: ClaimAnswer, own: InFlight | undefined): ClaimAnswer {
   if (first.state !== 'owned') return first;
-  if (own === undefined) return { state: 'in flight', settled: Promise.resolve(CLAIMED_AGAIN) };
-  return { state: 'in flight', settled: own.settled.promise };
+  // Settled already: whoever comes second asks again.
+  return {
+    state: 'in flight',
+    settled: own === undefined ? Promise.resolve(undefined) : own.settled.promise,
+  };
 }
 
 function outcomeKey(prefix: string, held: string): string {

@@ -1,7 +1,7 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { setTimeout } from 'node:timers/promises';
+import { goneSentence } from './gone.ts';
 import { enter, lockOfGone, type Neighbour, neighbourList, type Presence } from './presence.ts';
-import { goneSentence } from './sharing.ts';
 
 const LOOK_AGAIN_MS = 10;
 const HAND_OVER_MS = 5000;

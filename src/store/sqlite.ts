@@ -60,8 +60,9 @@ async function openStore(
   const writer = new StateWriter(database, path);
   writer.housekeep(ledger.forgetter());
   const here: FlightsHere = new Map();
-  const leases = { removeOwnerless: freeLeases, freed: () => wake() };
-  const sharing = new Sharing({ database, writer, presence, isAlone, ledger, here, leases, warn });
+  const freed = () => wake();
+  const parts = { database, writer, presence, ledger, here, removeOwnerless, freed, warn };
+  const sharing = new Sharing({ ...parts, isAlone });
   const { claims, keeping } = claimStore(
     {
       has: (key, nowMs) => {

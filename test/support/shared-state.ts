@@ -24,6 +24,7 @@ export function stateConfig(upstream: Upstream): Record<string, unknown> {
     routes: [
       { name: 'a', path: '/a', ...common },
       { name: 'quick', path: '/quick', sender: 'quick', ...common },
+      { name: 'queued', path: '/queued', deliver: 'queue', ...common },
     ],
   };
 }

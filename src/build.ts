@@ -6,6 +6,7 @@ import type { Deliveries } from './deliver/deliveries.ts';
 import type { TargetState, Upstream, UpstreamObserver } from './deliver/upstream.ts';
 import type { UpstreamPool } from './deliver/upstream-pool.ts';
 import type { WorkerObserver, WorkerRoute } from './deliver/worker.ts';
+import type { Events } from './events.ts';
 import { fieldCount } from './fields.ts';
 import { createGateway, type Gateway } from './gateway.ts';
 import { isOneTrust, trustFinder } from './listen/trust.ts';
@@ -15,6 +16,8 @@ import type { Metrics } from './record/metrics.ts';
 import { choosingHeaders, findRoute, routeTable } from './route/table.ts';
 import type { RouteSettings, Settings } from './settings.ts';
 import { memoryStore } from './store/memory.ts';
+import type { LenientClaims } from './store/redis/local.ts';
+import type { RedisNotes } from './store/redis/open.ts';
 import { sqliteStore } from './store/sqlite.ts';
 import type { TlsSettings } from './tls-settings.ts';
 import type { AddressValue, Head, Refusal, Store } from './types.ts';
@@ -37,6 +40,8 @@ export interface Built {
 export interface Lasting {
   readonly store: Store;
   readonly deliveries: Deliveries;
+  /** What routes go by that let requests in while the state is away. */
+  readonly own: LenientClaims;
   readonly upstreams: UpstreamPool;
   readonly pulse: Pulse;
 }
@@ -47,11 +52,34 @@ export interface Recorders {
 }
 
 /**
- * Opens the state that the settings name.
+ * Opens the state that the settings name. One that is beyond this machine may be away, and come later.
  * @throws Error where another program keeps it locked, StateFileError where an operator has to act
  */
-export function openStore({ state }: Settings, warn: (sentence: string) => void): Store {
-  return state.driver === 'memory' ? memoryStore(state.retention, warn) : sqliteStore(state, warn);
+export async function openStore({ state }: Settings, notes: RedisNotes): Promise<Store> {
+  switch (state.driver) {
+    case 'memory':
+      return memoryStore(state.retention, notes.warn);
+    case 'sqlite':
+      return sqliteStore(state, notes.warn);
+    case 'redis': {
+      // Its clients are large, and most gateways have no use for them.
+      const { redisStore } = await import('./store/redis/open.ts');
+      return redisStore(state, notes);
+    }
+  }
+}
+
+/**
+ * Opens the events of the state that the settings name, for the operator.
+ * @throws Error where there are none, or another program keeps them locked
+ */
+export async function openEvents(settings: Settings): Promise<Events> {
+  const { state } = settings;
+  if (state.driver === 'redis') {
+    const { redisEvents } = await import('./store/redis/events.ts');
+    return redisEvents(state);
+  }
+  throw new Error(`the driver ${state.driver} keeps no events`);
 }
 
 /**
@@ -74,16 +102,16 @@ export function buildGateway(
     host: route.host,
     headers: route.headers,
     ...compileRoute(route, {
+      ...lasting,
       upstream: upstreams.get(route.upstream) as Upstream,
       rates,
-      pulse: lasting.pulse,
+      fellBack: () => metrics.stateFallback(route.name),
     }),
   }));
   const table = routeTable(compiled);
   const choosing = choosingHeaders(settings.routes);
   const misdirected = misdirection(settings.tls);
   const gateway = createGateway({
-    claims: store,
     accept: (acceptance) =>
       acceptEvent(store.queue, acceptance, () => deliveries.wake(acceptance.event.route)),
     match: (head) =>

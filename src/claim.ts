@@ -1,5 +1,5 @@
 import type { AcceptedClaim } from './events.ts';
-import type { Claims, ClaimToken, Refusal, Settlement } from './types.ts';
+import type { ClaimAnswer, Claims, ClaimToken, Refusal, Settlement } from './types.ts';
 
 /** The right to deliver one event, and the duty to say what became of it. */
 export interface Claim {
@@ -28,22 +28,41 @@ export interface ClaimOptions {
   readonly waitMs: number;
 }
 
-/** Claims an event for delivery, or finds out that it is not this request's to deliver. Waits only for a copy in flight. */
+/**
+ * Claims an event for delivery, or finds out that it is not this request's to deliver. Waits for a copy in flight, and
+ * for a state that is not in this process.
+ */
 export function claimEvent(store: Claims, options: ClaimOptions): Claimed | Promise<Claimed> {
   const key = keyOf(options);
+  const take = (answer: ClaimAnswer) => claimedBy(store, key, answer, options);
   try {
     const answer = store.claim(key, options.leaseMs);
-    if (answer.state === 'kept') return { duplicate: true };
-    if (answer.state === 'in flight') return outcomeWithin(answer.settled, options.waitMs);
-    return {
-      claim: {
-        held: { key, token: answer.token, rememberMs: options.rememberMs },
-        settle: (settlement) => settle(store, key, answer.token, settlement, options.rememberMs),
-      },
-    };
+    return answer instanceof Promise ? answer.then(take).catch(unavailable) : take(answer);
   } catch (error) {
-    return { reason: 'state.unavailable', detail: (error as Error).message };
+    return unavailable(error);
   }
+}
+
+function claimedBy(
+  store: Claims,
+  key: string,
+  answer: ClaimAnswer,
+  options: ClaimOptions,
+): Claimed | Promise<Claimed> {
+  if (answer.state === 'kept') return { duplicate: true };
+  if (answer.state === 'in flight') return outcomeWithin(store, answer.settled, options);
+  const { token } = answer;
+  const { rememberMs } = options;
+  return {
+    claim: {
+      held: { key, token, rememberMs },
+      settle: (settlement) => settle(store, key, token, settlement, rememberMs),
+    },
+  };
+}
+
+function unavailable(error: unknown): Refusal {
+  return { reason: 'state.unavailable', detail: (error as Error).message };
 }
 
 /** Whether an upstream's answer means that the event was delivered: its status line decides. */
@@ -65,12 +84,19 @@ function settle(
   return undefined;
 }
 
-async function outcomeWithin(settled: Promise<Settlement>, waitMs: number): Promise<Claimed> {
+async function outcomeWithin(
+  store: Claims,
+  settled: Promise<Settlement | undefined>,
+  options: ClaimOptions,
+): Promise<Claimed> {
+  const startedMs = performance.now();
   const timeout = Promise.withResolvers<Refusal>();
-  const timer = setTimeout(() => timeout.resolve({ reason: 'claim.in_flight' }), Math.max(waitMs, 0));
-  const result = await Promise.race([settled.then((copyOf) => ({ copyOf })), timeout.promise]);
+  const timer = setTimeout(() => timeout.resolve({ reason: 'claim.in_flight' }), Math.max(options.waitMs, 0));
+  const outcome = settled.then((copyOf) => copyOf && { copyOf });
+  const result = await Promise.race([outcome, timeout.promise]);
   clearTimeout(timer);
-  return result;
+  if (result !== undefined) return result;
+  return claimEvent(store, { ...options, waitMs: options.waitMs - (performance.now() - startedMs) });
 }
 
 /** One sender fans an id out to several endpoints, and one client must not swallow another's event. */

@@ -13,13 +13,19 @@ import { upstreamFields } from './headers.ts';
 import type { Pulse } from './pulse.ts';
 import { responderFor } from './respond.ts';
 import { METHODS, type RouteSettings } from './settings.ts';
-import type { Head, Refusal } from './types.ts';
+import type { LenientClaims } from './store/redis/local.ts';
+import type { Head, Refusal, Store } from './types.ts';
 
 /** What one route is made with. */
 export interface Ground {
   readonly upstream: Upstream;
+  readonly store: Store;
+  /** What the route goes by where it lets requests in while the state is away. */
+  readonly own: LenientClaims;
   readonly rates: RateTables;
   readonly pulse: Pulse;
+  /** A decision went by this process's own memory. */
+  readonly fellBack: () => void;
 }
 
 /** One route, compiled: how its requests are answered, and how what it accepted is delivered. */
@@ -29,10 +35,13 @@ export interface CompiledRoute {
 }
 
 /** Decides all of a route that can be decided before a request. */
-export function compileRoute(settings: RouteSettings, { upstream, rates, pulse }: Ground): CompiledRoute {
+export function compileRoute(settings: RouteSettings, ground: Ground): CompiledRoute {
+  const { upstream, store, own, fellBack } = ground;
   const isQueue = settings.deliver === 'queue';
   // A queue takes what its upstream has no place for.
-  const checks = checksFor(settings, { rates, pulse, destination: isQueue ? ALWAYS_FREE : upstream });
+  const destination = isQueue ? ALWAYS_FREE : upstream;
+  const checks = checksFor(settings, { ...ground, shared: store.rates, destination });
+  const isLenient = store.rates !== undefined && settings.onStateLoss === 'allow';
   const fields = upstreamFields(settings);
   const attest = settings.attest && attester(settings.attest, settings, checks);
   const target = targetMapper(settings);
@@ -52,6 +61,7 @@ export function compileRoute(settings: RouteSettings, { upstream, rates, pulse }
     queued: isQueue ? eventMaker(settings, fields) : undefined,
     deadlineMs: answerDeadlineMs(sender),
     timeoutMs: upstream.settings.timeoutMs ?? defaultTimeoutMs(sender),
+    claims: isLenient ? own.lenient(store, fellBack) : store,
     rememberMs: settings.rememberMs,
     responder: responderFor(sender, settings.webhookDelivery === 'pass'),
   };

@@ -145,6 +145,8 @@ export interface EventFilter {
 /** An event in a list. */
 export interface EventSummary {
   readonly id: string;
+  /** Where the state keeps it; of use for `read` only. */
+  readonly place: string;
   readonly route: string;
   readonly client: string;
   readonly messageId: string | undefined;
@@ -194,7 +196,9 @@ export interface Events {
    * @param order default: `received`
    */
   list(filter: EventFilter, limit: number, after?: string, order?: EventOrder): Promise<EventPage>;
-  /** All events with this id or message id; several routes may have had one message. */
+  /** All of one event of a list, found at once and not by a search; `undefined`: it is gone since. */
+  read(place: string): Promise<EventDetail | undefined>;
+  /** All events with this id or message id, by a search; several routes may have had one message. */
   find(id: string, route?: string): Promise<readonly EventDetail[]>;
   /** Puts dead letters back, due at once with a fresh schedule; waiting ones become due at once. @returns how many */
   retry(filter: EventFilter): Promise<number>;

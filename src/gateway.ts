@@ -33,13 +33,13 @@ export interface Route {
   /** From the head's first byte to the answer; infinite without a sender. */
   readonly deadlineMs: number;
   readonly timeoutMs: number;
+  readonly claims: Claims;
   readonly rememberMs: number;
   readonly responder: Responder;
 }
 
 export interface Parts {
   readonly match: (head: Head) => Route | Refusal;
-  readonly claims: Claims;
   /** Stores an event and has it delivered; gives what its sender is told where it is not stored in time. Never rejects. */
   readonly accept: (acceptance: Acceptance) => Promise<Refusal | undefined>;
   readonly record: (entry: Entry) => void;
@@ -96,7 +96,8 @@ export function createGateway(parts: Parts): Gateway {
       return refuse(route.responder, entry, { reason: 'route.method_not_allowed', headers });
     }
     for (const check of route.checks.head) {
-      const verdict = check.examine(head);
+      const answer = check.examine(head);
+      const verdict = answer instanceof Promise ? await answer : answer;
       if (verdict.reason !== undefined) return refuse(route.responder, entry, verdict);
     }
     const startedMs = performance.now();
@@ -107,7 +108,8 @@ export function createGateway(parts: Parts): Gateway {
     entry.bytes = body.length;
     const message: Message = { ...head, body };
     for (const check of route.checks.message) {
-      const verdict = check.examine(message);
+      const answer = check.examine(message);
+      const verdict = answer instanceof Promise ? await answer : answer;
       if (verdict.reason !== undefined) {
         sender.releaseBody();
         return refuse(route.responder, entry, verdict);
@@ -119,7 +121,7 @@ export function createGateway(parts: Parts): Gateway {
     const client = route.clientOf(message);
     const take = route.queued === undefined ? deliver : accept;
     if (entry.messageId === undefined) return take({ route, message, client, sender, entry }, undefined);
-    const claiming = claimEvent(parts.claims, {
+    const claiming = claimEvent(route.claims, {
       route: route.name,
       client,
       messageId: entry.messageId,
@@ -154,11 +156,11 @@ export function createGateway(parts: Parts): Gateway {
     const headers = route.upstreamFields(message);
     if (route.attest !== undefined) {
       headers.push(...(await route.attest(attestedOf(message, entry), path).catch(freeing(claim))));
-      // Signing lets others take their turn: meanwhile the sender may have left.
-      if (sender.isGone && claim === undefined) {
-        sender.releaseBody();
-        return refuse(route.responder, entry, GONE);
-      }
+    }
+    // Signing, and asking a shared state, let others take their turn: meanwhile the sender may have left.
+    if (sender.isGone && claim === undefined) {
+      sender.releaseBody();
+      return refuse(route.responder, entry, GONE);
     }
     const startedMs = performance.now();
     let kept: Promise<void> | undefined;

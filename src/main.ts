@@ -4,6 +4,7 @@ import { Command, CommanderError } from 'commander';
 import { certsCommand } from './cli/certs.ts';
 import { checkCommand } from './cli/check.ts';
 import { demoCommand } from './cli/demo.ts';
+import { eventsCommand } from './cli/events.ts';
 import { CliError } from './cli/exit.ts';
 import { endOnFault } from './cli/fault.ts';
 import { routesCommand } from './cli/routes.ts';
@@ -27,12 +28,13 @@ for (const command of [
   routesCommand(),
   certsCommand(),
   sendCommand(),
+  eventsCommand(),
   demoCommand(),
 ]) {
   program.addCommand(command);
 }
 // Subcommands made on their own do not inherit this; without it commander ends the process with its own code.
-for (const command of [program, ...program.commands])
+for (const command of [program, ...program.commands.flatMap((one) => [one, ...one.commands])])
   command.exitOverride().showHelpAfterError('(--help shows how)');
 
 endOnFault();

@@ -36,7 +36,35 @@ export interface Settings {
 export type StateSettings = { readonly retention: Retention } & (
   | { readonly driver: 'memory' }
   | { readonly driver: 'sqlite'; readonly path: string; readonly keys: readonly EncryptionKey[] }
+  | RedisSettings
 );
+
+export interface RedisSettings {
+  readonly driver: 'redis';
+  readonly url: RedisUrl;
+  /** In front of every key; all keys of one prefix are in one slot of a cluster. */
+  readonly prefix: string;
+  readonly tls:
+    | {
+        readonly ca: Buffer | undefined;
+        readonly certificate: Buffer | undefined;
+        readonly privateKey: Buffer | undefined;
+      }
+    | undefined;
+  readonly keys: readonly EncryptionKey[];
+}
+
+/** `redis:`, `rediss:`, and with `+sentinel` or `+cluster` behind that the same through those. */
+export interface RedisUrl {
+  readonly kind: 'single' | 'sentinel' | 'cluster';
+  readonly isTls: boolean;
+  readonly hosts: readonly { readonly host: string; readonly port: number }[];
+  /** The name of the master that the sentinels watch. */
+  readonly master: string | undefined;
+  readonly username: string | undefined;
+  readonly password: string | undefined;
+  readonly database: number;
+}
 
 /** AES-256, 32 bytes. The first of a list encrypts, all decrypt. */
 export interface EncryptionKey {
@@ -196,6 +224,8 @@ export interface RouteSettings {
   readonly deliver: 'forward' | 'queue';
   /** How what was accepted is delivered; a route that no longer queues may have some left. */
   readonly queue: QueueSettings;
+  /** What is done while the shared state is out of reach: 503, or going by this process's own memory. */
+  readonly onStateLoss: 'refuse' | 'allow';
 }
 
 /** How accepted events are delivered. Times in milliseconds. */

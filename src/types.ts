@@ -102,7 +102,8 @@ export const PASS: Pass = Object.freeze({});
  */
 export interface Check<In> {
   readonly name: string;
-  readonly examine: (input: In) => Verdict;
+  /** A promise only where something beyond this process is asked. Never rejects. */
+  readonly examine: (input: In) => Verdict | Promise<Verdict>;
 }
 
 /** A body that arrives piece by piece from the upstream and is handed on with back-pressure. */
@@ -168,15 +169,16 @@ export type ClaimToken = string | number;
 export type ClaimAnswer =
   | { readonly state: 'owned'; readonly token: ClaimToken }
   | { readonly state: 'kept' }
-  | { readonly state: 'in flight'; readonly settled: Promise<Settlement> };
+  /** `undefined`: the claim is void, its process being gone; ask again. */
+  | { readonly state: 'in flight'; readonly settled: Promise<Settlement | undefined> };
 
 /** Remembers which events are being delivered and which were. */
 export interface Claims {
   /**
    * Claims an event for delivery. The claim is void after `leaseMs`, so that one that is never settled frees itself.
-   * @throws Error where the state cannot be read or written: nothing may be delivered then
+   * Throws or rejects where the state cannot be read or written: nothing may be delivered then.
    */
-  claim(key: string, leaseMs: number): ClaimAnswer;
+  claim(key: string, leaseMs: number): ClaimAnswer | Promise<ClaimAnswer>;
   /**
    * The event was delivered: its copies are duplicates for `rememberMs`. Resolves once that is written, rejects where
    * it cannot be. Does nothing for a token that no longer owns the claim.
@@ -186,9 +188,23 @@ export interface Claims {
   release(key: string, token: ClaimToken, settlement: Settlement): void;
 }
 
+/** Rate limits that several gateways share. */
+export interface SharedRates {
+  /**
+   * Takes one of what the limit lets in (GCRA).
+   * @param key names the limit and who is counted
+   * @param intervalMs the time of one request at the limit's rate
+   * @param toleranceMs how far ahead of that rate a burst may be
+   * @returns 0: it passed; else after how many milliseconds the next one would. Rejects where the state is out of reach
+   */
+  take(key: string, intervalMs: number, toleranceMs: number): Promise<number>;
+}
+
 /** What outlives a request. */
 export interface Store extends Claims {
   readonly queue: Queue;
+  /** `undefined`: each process counts for itself. */
+  readonly rates: SharedRates | undefined;
   /** Why the state is out of reach at the moment; `undefined`: all is well. */
   problem(): string | undefined;
   /** Resolves once everything is written. */

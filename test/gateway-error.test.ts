@@ -4,7 +4,6 @@ import { createGateway, type Gateway } from '../src/gateway.ts';
 import { type Listener, listen } from '../src/listen/server.ts';
 import type { Entry } from '../src/record/entry.ts';
 import type { Limits } from '../src/settings.ts';
-import { memoryStore } from '../src/store/memory.ts';
 import type { TlsSettings } from '../src/tls-settings.ts';
 import { defaults } from './support/ca.ts';
 import type { Gateway as Process } from './support/gateway.ts';
@@ -29,7 +28,6 @@ const LISTEN = {
 beforeAll(async () => {
   const { authority, server } = await defaults();
   gateway = createGateway({
-    claims: memoryStore({ deliveredMs: 0, deadMs: undefined, sizeBytes: undefined }, () => undefined),
     accept: async () => ({ reason: 'state.unavailable' }),
     match: ({ path }) => {
       if (path === '/broken') throw broken;

@@ -45,6 +45,7 @@ describe('what is a secret', () => {
     'routes[].headers.*',
     'routes[].host',
     'routes[].name',
+    'routes[].ordered',
     'routes[].path',
     'routes[].rate_limit.by',
     'routes[].rate_limit[].by',
@@ -52,6 +53,7 @@ describe('what is a secret', () => {
     'routes[].upstream',
     'routes[].upstream_path',
     'state.path',
+    'state.prefix',
     'tls.hosts[].names[]',
     'upstreams.*',
     'upstreams.*.targets[]',
@@ -83,8 +85,9 @@ describe('what is a secret', () => {
       PORT: '9443',
       ATTEST_KEY: readFileSync(join(certs, 'attest.key'), 'utf8'),
     };
-    const { shown } = loadConfig('test/config/good/every-key.yaml', env).settings;
-    const all = shownTexts(shown, '');
+    const files = ['every-key.yaml', 'state-redis.yaml'];
+    const shown = files.map((name) => loadConfig(`test/config/good/${name}`, env).settings.shown);
+    const all = shown.flatMap((one) => shownTexts(one, ''));
     const secrets = texts(configurationJsonSchema(), '').flatMap(([place, { writeOnly }]) =>
       writeOnly ? [place] : [],
     );
@@ -95,7 +98,15 @@ describe('what is a secret', () => {
       for (const value of values) expect(value).toMatch(/^<secret: \d+ characters, sha256 [0-9a-f]{8}>$/);
     }
     const text = JSON.stringify(shown);
-    for (const value of [env.BEARER, env.PASSWORD, env.CODAT_SECRET, 'MfKQ9r8GKYq', 'PRIVATE KEY'])
+    for (const value of [
+      env.BEARER,
+      env.PASSWORD,
+      env.CODAT_SECRET,
+      'MfKQ9r8GKYq',
+      'AAECAwQF',
+      'p%40ss',
+      'PRIVATE KEY',
+    ])
       expect(text).not.toContain(value);
   });
 });

@@ -10,6 +10,8 @@ export const MOST_ADMIN_CONNECTIONS = 16;
 export interface AdminFacts {
   /** Why no traffic should be sent here; `undefined`: ready. */
   readonly notReady: () => string | undefined;
+  /** What is amiss with a gateway that is ready all the same; `undefined`: nothing. */
+  readonly amiss: () => string | undefined;
   readonly metrics: () => Promise<{ body: string; type: string }>;
   /** The running configuration in YAML, without its secrets. */
   readonly config: () => string;
@@ -61,7 +63,7 @@ async function serve(
   if (path === '/healthz') return answer(response, 200, 'ok\n');
   if (path === '/readyz') {
     const reason = facts.notReady();
-    return answer(response, reason === undefined ? 200 : 503, `${reason ?? 'ok'}\n`);
+    return answer(response, reason === undefined ? 200 : 503, `${reason ?? facts.amiss() ?? 'ok'}\n`);
   }
   const presented = Buffer.from(request.headers.authorization ?? '', 'latin1');
   if (secret !== undefined && !isSecret(secret, presented)) {

@@ -4,14 +4,19 @@ import type { RateKey, RateLimit } from '../settings.ts';
 import { type Check, type Head, PASS, type Peer, type Verdict } from '../types.ts';
 import type { RateTable } from './rate-table.ts';
 
+/** A check that asks nobody beyond this process. */
+export interface OwnCheck extends Check<Head> {
+  readonly examine: (head: Head) => Verdict;
+}
+
 /**
  * Lets in `count` requests per `perMs`, `burst` of them at one instant (GCRA: one number a key, the time at which
  * the key would be idle again). A refusal says after how many seconds, rounded up, the next one passes.
  */
-export function rateCheck(limit: RateLimit, table: RateTable): Check<Head> {
+export function rateCheck(limit: RateLimit, table: RateTable): OwnCheck {
   const intervalMs = limit.perMs / limit.count;
   const toleranceMs = intervalMs * (limit.burst - 1);
-  const keyOf = keyReader(limit.key);
+  const keyOf = rateKeyReader(limit.key);
   const slotOf =
     limit.key.by === 'route' ? () => 0 : (head: Head, nowMs: number) => table.slotOf(keyOf(head), nowMs);
   const full: Verdict = Object.freeze({
@@ -34,7 +39,8 @@ export function rateCheck(limit: RateLimit, table: RateTable): Check<Head> {
   };
 }
 
-function keyReader(key: RateKey): (head: Head) => string {
+/** Who is counted together. */
+export function rateKeyReader(key: RateKey): (head: Head) => string {
   switch (key.by) {
     case 'route':
       return () => '';

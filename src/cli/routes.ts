@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import { loadConfig } from '../config/load.ts';
-import type { Credential, RateLimit, RouteSettings } from '../settings.ts';
+import type { Credential, QueueSettings, RateLimit, RouteSettings } from '../settings.ts';
 import { configError } from './exit.ts';
 import { configOption } from './options.ts';
 
@@ -19,6 +19,7 @@ interface Shown {
   rate: string;
   upstream: string;
   attest: string;
+  deliver: string;
 }
 
 /** `postern routes`: what is configured, as a table or JSON. */
@@ -55,7 +56,20 @@ function shown(route: RouteSettings): Shown {
     rate: route.rateLimits.map(rateText).join(', ') || '-',
     upstream: `${route.upstream.name}${route.upstreamPath ?? ''} (${route.upstream.targets.map(({ name }) => name).join(', ')})`,
     attest: route.attest?.algorithm ?? '-',
+    deliver: route.deliver === 'queue' ? queueText(route.queue) : 'forward',
   };
+}
+
+function queueText({ attempts, scheduleMs, giveUp, concurrency, pace, ordered }: QueueSettings): string {
+  const texts = [
+    `queue, ${attempts} attempts (pauses ${scheduleMs.map((ms) => `${ms / 1000}s`).join(' ')})`,
+    `gives up on ${giveUp.join(' ') || 'no status'}`,
+    `${concurrency} at a time`,
+  ];
+  if (pace !== undefined) texts.push(`${pace.count} per ${pace.perMs / 1000} s`);
+  if (ordered !== undefined)
+    texts.push(`in order by ${ordered.by === 'header' ? `header ${ordered.name}` : ordered.by}`);
+  return texts.join(', ');
 }
 
 function certificateText({ certificate }: RouteSettings): string {

@@ -51,7 +51,9 @@ function completedUpstreams(given: Mapping, { routes }: Known): Mapping {
 
 /** Senders of different patience give one upstream different times. */
 function timeoutText(users: readonly RouteSettings[]): string {
-  const senders = new Map(users.map(({ sender }) => [sender?.name ?? 'no sender', sender]));
+  // Nobody waits for a delivery from the queue.
+  const patience = ({ deliver, sender }: RouteSettings) => (deliver === 'queue' ? undefined : sender);
+  const senders = new Map(users.map((user) => [patience(user)?.name ?? 'no sender', patience(user)]));
   const byTime = Map.groupBy(senders, ([, sender]) => durationText(defaultTimeoutMs(sender)));
   if (byTime.size <= 1) return [...byTime.keys()][0] ?? durationText(defaultTimeoutMs(undefined));
   return [...byTime]

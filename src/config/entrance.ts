@@ -1,4 +1,4 @@
-import type { Limits, SenderProfile, UpstreamSettings } from '../settings.ts';
+import type { Limits, SenderProfile, StateSettings, UpstreamSettings } from '../settings.ts';
 import type { Path } from './document.ts';
 import type { Partly } from './issues.ts';
 import type { Report } from './problems.ts';
@@ -12,6 +12,7 @@ export interface Surrounding {
   readonly tls: readonly TlsEntrance[];
   readonly upstreams: ReadonlyMap<string, UpstreamSettings | undefined>;
   readonly senders: SenderShelf;
+  readonly driver: StateSettings['driver'] | undefined;
 }
 
 /**

@@ -53,7 +53,7 @@ export function loadConfig(
   const tlsSection = readSection(tlsSchema, root.tls, ['tls'], report);
   const tls = loadTls(tlsSection, root.tls, report, watched);
   const limits = loadLimits(root, report);
-  const state = loadState(root, report);
+  const state = loadState(root, listen.reuse_port === true, report, watched);
   const log = optionalSection(logSchema, 'log', root, report).values;
   const upstreams = loadUpstreams(root.upstreams, report, watched);
   const routes = loadRoutes(
@@ -63,6 +63,7 @@ export function loadConfig(
       tls: tls.entrances,
       upstreams,
       senders: shelf,
+      driver: state?.driver,
     },
     report,
   );

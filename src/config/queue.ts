@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { OrderKey, QueueSettings, SenderProfile } from '../settings.ts';
+import type { OrderKey, QueueSettings, SenderProfile, StateSettings } from '../settings.ts';
 import type { Path } from './document.ts';
 import { list, type Partly, section } from './issues.ts';
 import { readSenderField } from './names.ts';
@@ -61,7 +61,7 @@ const CONCURRENCY = 10;
 /** The rules of a queue that no single key can break. */
 export function checkQueue(
   { values, right }: Partly<RouteInput>,
-  sender: SenderProfile | undefined,
+  { sender, driver }: { sender: SenderProfile | undefined; driver: StateSettings['driver'] | undefined },
   path: Path,
   report: Report,
 ): void {
@@ -76,6 +76,19 @@ export function checkQueue(
         );
     }
     return;
+  }
+  if (values.on_state_loss === 'allow') {
+    report.add(
+      [...path, 'on_state_loss'],
+      'allow with "deliver: queue" would acknowledge events that nobody holds; remove it',
+    );
+  }
+  if (values.ordered !== undefined && driver === 'redis') {
+    report.add(
+      [...path, 'ordered'],
+      'the queue on Redis (BullMQ) knows no order by key; remove it, or write "driver: sqlite" under state',
+      'key',
+    );
   }
   const by = values.ordered?.by;
   if (by === 'certificate' && values.certificate === 'none')

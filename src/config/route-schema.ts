@@ -216,6 +216,11 @@ export const routeSchema = section(
         'forward: wait for the upstream and answer with its answer; queue: answer 202 once the event is on disk, deliver it later.',
       ),
     ...queueShape,
+    on_state_loss: word(['refuse', 'allow'])
+      .prefault('refuse')
+      .describe(
+        'While Redis is away: refuse answers 503; allow goes by the memory of this process, so duplicates and rates are known to it alone.',
+      ),
   },
   'a mapping with name, path and upstream',
 );

@@ -45,7 +45,7 @@ function loadRoute(
   // A profile that is not there leaves open what its addresses would have been.
   const senderKnown = section.right('sender') && (values.sender === undefined) === (sender === undefined);
   checkEntrance(section, sender, senderKnown, path, around, report);
-  checkQueue(section, senderKnown ? sender : undefined, path, report);
+  checkQueue(section, { sender: senderKnown ? sender : undefined, driver: around.driver }, path, report);
   if (
     values.body_limit !== undefined &&
     around.limits !== undefined &&
@@ -107,6 +107,7 @@ function assemble(
     webhookDelivery: input.webhook_delivery,
     deliver: input.deliver,
     queue: queueOf(input),
+    onStateLoss: input.on_state_loss,
   });
 }
 

@@ -9,6 +9,7 @@ import { configurationJsonSchema, type JsonSchema } from './json-schema.ts';
 import { subjectOf } from './pem.ts';
 import { pathText } from './problems.ts';
 import { isMapping } from './schema.ts';
+import { unusedKeys } from './state.ts';
 import type { Watched } from './tls.ts';
 import { PEM_FILE } from './values.ts';
 
@@ -62,9 +63,9 @@ export function showConfiguration(
 
   const shown = show(configurationJsonSchema(), completed(root, settings), []) as Shown;
   const { routes } = settings;
-  const { path, ...state } = shown.state as Shown;
-  const kept = settings.state.driver === 'memory' ? state : { path, ...state };
-  return Object.freeze({ ...shown, state: kept, senders: senderTexts(routes) });
+  const unused = new Set(unusedKeys(settings.state.driver));
+  const state = Object.entries(shown.state as Shown).filter(([key]) => !unused.has(key));
+  return Object.freeze({ ...shown, state: Object.fromEntries(state), senders: senderTexts(routes) });
 }
 
 /** What `check --show` prints and `/config` serves: YAML 1.2. */

@@ -6,7 +6,7 @@ import type { Report } from './problems.ts';
 import type { UpstreamInput } from './schema.ts';
 import type { Watched } from './tls.ts';
 
-/** Loads the section `tls` of an upstream. @returns `false` when something was reported */
+/** Loads the section `tls` of what the gateway connects to. @returns `false` when something was reported */
 export function loadUpstreamTls(
   input: NonNullable<UpstreamInput['tls']>,
   path: Path,

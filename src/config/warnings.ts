@@ -1,6 +1,6 @@
 import { addressSet, parseAddress, parseRange } from '../addresses.ts';
 import { answerDeadlineMs } from '../deadline.ts';
-import type { RouteSettings, Settings, UpstreamSettings } from '../settings.ts';
+import type { RouteSettings, Settings, StateSettings, UpstreamSettings } from '../settings.ts';
 import type { AddressValue } from '../types.ts';
 import { uncoveredAuthorities } from './crl.ts';
 import { expiriesOf, expiryWarning } from './expiry.ts';
@@ -50,22 +50,21 @@ export function warningsOf(
         `${label}: deliver: queue with state.driver memory acknowledges events that end with the process; write driver: sqlite`,
       );
     }
-    warnings.push(...ofRoute(route, unsafeOpen).map((sentence) => `${label}: ${sentence}`));
+    const sentences = [...ofRoute(route, unsafeOpen), ...ofStateLoss(route, settings.state)];
+    warnings.push(...sentences.map((sentence) => `${label}: ${sentence}`));
   }
   warnings.push(...ofSharedSecrets(settings.routes, labelOf));
   return warnings;
 }
 
-/** What several processes on one port cannot do together, for as long as no state is shared between them. */
-function ofSharedPort({ listen, admin, routes }: Settings, ownAdminPort: boolean): string[] {
+/** What several processes on one port do not do together. */
+function ofSharedPort({ listen, admin, routes, state }: Settings, ownAdminPort: boolean): string[] {
   if (!listen.reusePort) return [];
   const apart = ['limits and metrics are of one process each'];
-  if (routes.some((route) => route.rateLimits.length > 0))
-    apart.unshift('N processes let in N times each rate_limit');
-  if (routes.some((route) => route.signature !== undefined))
-    apart.unshift('an event and its copy that reach two of them are delivered twice');
+  if (state.driver !== 'redis' && routes.some((route) => route.rateLimits.length > 0))
+    apart.unshift('N processes let in N times each rate_limit (with driver: redis they share it)');
   const warnings = [
-    `listen.reuse_port: processes that share the port know nothing of each other: ${apart.join('; ')}`,
+    `listen.reuse_port: processes that share the port share their state alone: ${apart.join('; ')}`,
   ];
   if (admin !== false && admin.port !== 0 && !ownAdminPort) {
     warnings.push(
@@ -73,6 +72,11 @@ function ofSharedPort({ listen, admin, routes }: Settings, ownAdminPort: boolean
     );
   }
   return warnings;
+}
+
+function ofStateLoss({ onStateLoss }: RouteSettings, { driver }: StateSettings): string[] {
+  if (onStateLoss === 'refuse' || driver === 'redis') return [];
+  return [`on_state_loss: has a meaning with "driver: redis" only, and the state is ${driver}; remove it`];
 }
 
 function ofUpstream(upstream: UpstreamSettings, ejectGiven: boolean): string[] {
@@ -179,7 +183,8 @@ function ofRoute(route: RouteSettings, unsafeOpen: boolean): string[] {
     );
   }
   const leftMs = answerDeadlineMs(sender);
-  if (sender !== undefined && upstream.timeoutMs !== undefined && upstream.timeoutMs > leftMs) {
+  const waits = route.deliver === 'forward';
+  if (waits && sender !== undefined && upstream.timeoutMs !== undefined && upstream.timeoutMs > leftMs) {
     warnings.push(
       `the upstream ${upstream.name} may take ${upstream.timeoutMs / 1000}s, but ${sender.name} leaves ${leftMs / 1000}s; the sender gets 504 before that`,
     );

@@ -30,6 +30,8 @@ export interface Metrics {
   unkeptClaim(): void;
   /** One delivery from the queue. */
   delivery(route: string, attempt: Attempt, disposal: Disposal): void;
+  /** A decision on this route went by the process's own memory, since the shared state was away. */
+  stateFallback(route: string): void;
   /** Whether the last new configuration was taken, or refused with the old one still at work. */
   reloaded(isTaken: boolean): void;
   /** What ends by itself, from now on. */
@@ -107,6 +109,12 @@ export function openMetrics(): Metrics {
     buckets: BUCKETS,
     registers,
   });
+  const fallbacks = new Counter({
+    name: 'postern_state_fallbacks_total',
+    help: 'Claims and rate limits decided by the memory of this process alone, since the shared state was away.',
+    labelNames: ['route'],
+    registers,
+  });
   const reloads = new Counter({
     name: 'postern_config_reloads_total',
     help: 'New configurations by what became of them.',
@@ -163,6 +171,7 @@ export function openMetrics(): Metrics {
       deliveries.inc({ route, outcome: state });
       deliverySeconds.observe({ route }, durationMs / 1000);
     },
+    stateFallback: (route) => fallbacks.inc({ route }),
     reloaded: (isTaken) => {
       reloads.inc({ result: isTaken ? 'taken' : 'refused' });
       reloadFailed.set(isTaken ? 0 : 1);

@@ -20,8 +20,8 @@ export function memoryStore(_retention: Retention, warn: (sentence: string) => v
   const know = (key: string, untilMs: number, nowMs: number): void => index.set(key, untilMs, nowMs);
   const { claims, keeping } = claimStore({
     has: (key, nowMs) => index.untilOf(key) > nowMs,
-    add: (key, untilMs, nowMs) => {
-      know(key, untilMs, nowMs);
+    write: (work) => {
+      work();
       return WRITTEN;
     },
     insert: () => undefined,
@@ -40,6 +40,7 @@ export function memoryStore(_retention: Retention, warn: (sentence: string) => v
   return {
     ...claims,
     queue,
+    rates: undefined,
     problem: () => writer.problem,
     close: () => {
       close();

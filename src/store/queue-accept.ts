@@ -1,4 +1,5 @@
 import type { AcceptedClaim, Queue, QueuedEvent } from '../events.ts';
+import { OVERRUN } from './claims.ts';
 import { storePayload } from './payload.ts';
 import type { QueueParts } from './queue.ts';
 import { UnconfirmedError } from './writer.ts';
@@ -78,17 +79,20 @@ export function acceptor(parts: QueueParts): Queue['accept'] {
     const kept = claim && keeping(claim);
     const payload = storePayload(event, sealer);
     let seq = -1;
+    let isOurs = true;
     try {
       await writer.write({
         survives: 'power',
         apply: () => {
           // Another attempt at the same transaction may give it another number.
           unconfirmed.remove(seq);
+          isOurs = kept?.write() !== false;
+          if (!isOurs) return;
           seq = insert(event, payload);
           unconfirmed.add(seq);
-          kept?.write();
         },
         undo: () => {
+          if (!isOurs) return;
           takeBack(event, seq);
           kept?.takeBack();
           unconfirmed.remove(seq);
@@ -100,6 +104,7 @@ export function acceptor(parts: QueueParts): Queue['accept'] {
       throw error;
     }
     unconfirmed.remove(seq);
+    if (!isOurs) throw new Error(OVERRUN);
     kept?.done();
   };
 }

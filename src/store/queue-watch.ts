@@ -28,6 +28,10 @@ export class Watch {
     for (const wake of this.#wakes) wake(route);
   }
 
+  wakeAll(): void {
+    for (const { route } of this.#routes.all()) this.wake(route as string);
+  }
+
   close(): void {
     clearInterval(this.#polling);
   }
@@ -38,7 +42,7 @@ export class Watch {
       const version = this.#dataVersion();
       if (version === this.#seen) return;
       this.#seen = version;
-      for (const { route } of this.#routes.all()) this.wake(route as string);
+      this.wakeAll();
     } catch {
       // The writer says what is wrong with the file; the next poll tries again.
       this.#seen = undefined;

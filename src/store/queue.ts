@@ -39,6 +39,8 @@ export interface QueueParts extends QueueOptions {
 /** A queue, and what its end takes. */
 export interface SqliteQueue {
   readonly queue: Queue;
+  /** Events may have become due on any route. */
+  wake(): void;
   close(): void;
 }
 
@@ -62,6 +64,7 @@ export function openQueue(options: QueueOptions): SqliteQueue {
       watch: (wake) => watch.add(wake),
       counts: counter(parts),
     },
+    wake: () => watch.wakeAll(),
     close: () => watch.close(),
   };
 }

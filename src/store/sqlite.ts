@@ -1,16 +1,22 @@
-import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import { existsSync } from 'node:fs';
+import type { DatabaseSync } from 'node:sqlite';
 import type { Retention } from '../events.ts';
 import type { EncryptionKey } from '../settings.ts';
 import type { Store } from '../types.ts';
-import { claimStore, type KeptClaims } from './claims.ts';
-import { KeyIndex } from './key-index.ts';
+import { ClaimLedger } from './claim-ledger.ts';
+import { claimStore, type FlightsHere } from './claims.ts';
+import { ownerlessRemover } from './flights.ts';
+import { join } from './join.ts';
+import { takeLock } from './process-lock.ts';
 import { openQueue } from './queue.ts';
+import { leaseFreer } from './queue-free.ts';
 import { sealer } from './seal.ts';
+import { Sharing } from './sharing.ts';
 import { openStateClock } from './state-clock.ts';
-import { openStateFile } from './state-file.ts';
+import { codeOf, explained, openStateFile } from './state-file.ts';
 import { StateWriter } from './writer.ts';
 
-const FORGET_ROWS = 5000;
+const EARLIER_TIMEOUT_MS = 2000;
 
 export interface SqliteOptions {
   readonly path: string;
@@ -20,85 +26,91 @@ export interface SqliteOptions {
 }
 
 /**
- * State in one SQLite file. A kept claim is in the write-ahead log before the sender is answered, so it survives the
- * death of the process; nobody waits for the fsync, so a power failure may lose the last moments, and an event of these
- * can be delivered once more. An event of the queue, with its claim, survives a power failure too.
- * @param warn told where another process uses the file too, and of events that cannot be read
- * @throws StateFileError, Error as `openStateFile` does
+ * State in one SQLite file, which several processes of one machine may share. A kept claim is in the write-ahead log
+ * before the sender is answered, so it survives the death of the process; nobody waits for the fsync, so a power failure
+ * may lose the last moments, and an event of these can be delivered once more. An event of the queue, with its claim,
+ * survives a power failure too. What a process had in flight or leased that is gone is free at once.
+ * @param warn told of processes that are gone, and of events that cannot be read
+ * @throws StateFileError, Error as `openStateFile` and `join` do
  */
-export function sqliteStore({ path, keys }: SqliteOptions, warn: (sentence: string) => void): Store {
-  const { database, owner } = openStateFile(path);
-  if (owner === undefined) {
-    warn(
-      `${path} is in use by another process: each knows only its own claims, and an event sent to both is delivered twice`,
-    );
-  } else {
-    // Nobody else is there: what is leased was leased by a process that is gone.
-    database.exec("UPDATE events SET state = 'waiting', until = NULL WHERE state = 'delivering'");
+export async function sqliteStore(options: SqliteOptions, warn: (sentence: string) => void): Promise<Store> {
+  refuseEarlier(options.path);
+  const database = openStateFile(options.path);
+  try {
+    return await openStore(database, options, warn);
+  } catch (error) {
+    database.close();
+    throw codeOf(error) === undefined ? error : explained(error);
   }
+}
+
+async function openStore(
+  database: DatabaseSync,
+  { path, keys }: SqliteOptions,
+  warn: (sentence: string) => void,
+): Promise<Store> {
+  // Before others wait for this process: with millions of claims it takes seconds.
+  const ledger = new ClaimLedger(database);
+  const [removeFlights, freeLeases] = [ownerlessRemover(database), leaseFreer(database)];
+  const removeOwnerless = () => {
+    removeFlights();
+    freeLeases();
+  };
+  const { presence, isAlone } = await join({ database, removeOwnerless, warn });
   const writer = new StateWriter(database, path);
-  const { claims, keeping } = claimStore(keptClaims(database, writer));
+  writer.housekeep(ledger.forgetter());
+  const here: FlightsHere = new Map();
+  const leases = { removeOwnerless: freeLeases, freed: () => wake() };
+  const sharing = new Sharing({ database, writer, presence, isAlone, ledger, here, leases, warn });
+  const { claims, keeping } = claimStore(
+    {
+      has: (key, nowMs) => {
+        // What cannot be written down must not be delivered: nobody would know its copies for what they are.
+        if (writer.problem !== undefined) throw new Error(writer.problem);
+        return ledger.isKept(key, nowMs) && sharing.confirms(key, nowMs);
+      },
+      write: (work) => writer.write({ apply: work, survives: 'process', isLasting: true }),
+      insert: (key, untilMs) => ledger.insert(key, untilMs),
+      know: (key, untilMs, nowMs) => ledger.know(key, untilMs, nowMs),
+    },
+    here,
+    sharing,
+  );
   const [first, ...others] = keys;
-  const { queue, close } = openQueue({
+  const { queue, wake, close } = openQueue({
     database,
     writer,
     clock: openStateClock(database),
     sealer: first === undefined ? undefined : sealer([first, ...others]),
     keeping,
-    owner: 0,
+    owner: presence.id,
     isShared: true,
     warn,
   });
   return {
     ...claims,
     queue,
+    rates: undefined,
     problem: () => writer.problem,
     close: async () => {
       close();
+      sharing.leave();
       await writer.close();
-      owner?.close();
+      presence.end();
     },
   };
 }
 
-function keptClaims(database: DatabaseSync, writer: StateWriter): KeptClaims {
-  const insert = database.prepare('INSERT INTO claims (key, until) VALUES (?, ?)');
-  const index = new KeyIndex();
-  load(database, index);
-  writer.housekeep(forgetter(database));
-  return {
-    has: (key, nowMs) => {
-      // What cannot be written down must not be delivered: nobody would know its copies for what they are.
-      if (writer.problem !== undefined) throw new Error(writer.problem);
-      return index.untilOf(key) > nowMs;
-    },
-    add: (key, untilMs, nowMs) => {
-      index.set(key, untilMs, nowMs);
-      return writer.write({ apply: () => insert.run(key, untilMs), survives: 'process', isLasting: true });
-    },
-    insert: (key, untilMs) => void insert.run(key, untilMs),
-    know: (key, untilMs, nowMs) => index.set(key, untilMs, nowMs),
-  };
-}
-
-function load(database: DatabaseSync, index: KeyIndex): void {
-  const nowMs = Date.now();
-  const rows = database.prepare('SELECT key, until FROM claims WHERE until > ?').iterate(nowMs);
-  for (const { key, until } of rows as Iterable<{ key: string; until: number }>) index.set(key, until, nowMs);
-}
-
-/** Once a second a stretch of the file is cleared of old claims. */
-function forgetter(database: DatabaseSync): () => void {
-  const forget: StatementSync = database.prepare(
-    'DELETE FROM claims WHERE id > ? AND id <= ? AND until <= ?',
-  );
-  const newest = database.prepare('SELECT max(id) AS last FROM claims');
-  let forgottenTo = 0;
-  return () => {
-    const { last } = newest.get() as { last: number | null };
-    if (forgottenTo >= (last ?? 0)) forgottenTo = 0;
-    const to = forgottenTo + FORGET_ROWS;
-    forget.run(forgottenTo, to, Date.now());
-    forgottenTo = to;
-  };
+/**
+ * Version 1 held a lock on a file of its own beside the state, and kept its claims in flight to itself.
+ * @throws Error where such a process runs
+ */
+function refuseEarlier(path: string): void {
+  const file = `${path}-owner`;
+  if (!existsSync(file)) return;
+  const lock = takeLock(file, EARLIER_TIMEOUT_MS);
+  if (lock === undefined) {
+    throw new Error('in use by a process of an earlier version, which cannot share it; end that one first');
+  }
+  lock.end();
 }

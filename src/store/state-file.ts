@@ -1,6 +1,8 @@
 import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { FLIGHTS_SCHEMA } from './flights.ts';
+import { PRESENCE_SCHEMA } from './presence.ts';
 import { SCHEMA, VERSION } from './schema.ts';
 
 const OPEN_TIMEOUT_MS = 2000;
@@ -8,30 +10,20 @@ const OPEN_TIMEOUT_MS = 2000;
 /** The state file cannot be used, and another start would not change that: an operator has to act. */
 export class StateFileError extends Error {}
 
-/** An open state file, and the mark that this process uses it. */
-export interface StateFile {
-  readonly database: DatabaseSync;
-  /** `undefined`: another process uses the file too. */
-  readonly owner: DatabaseSync | undefined;
-}
-
 /**
  * Opens the state file, or makes it.
  * @throws StateFileError where it is of a later version, damaged, no state file or not writable
  * @throws Error where another program keeps it locked
  */
-export function openStateFile(path: string): StateFile {
-  let owner: DatabaseSync | undefined;
+export function openStateFile(path: string): DatabaseSync {
   let database: DatabaseSync | undefined;
   try {
     mkdirSync(dirname(path), { recursive: true });
-    owner = takeOwnership(path);
     database = new DatabaseSync(path, { timeout: OPEN_TIMEOUT_MS });
     prepare(database);
-    return { database, owner };
+    return database;
   } catch (error) {
     database?.close();
-    owner?.close();
     throw explained(error);
   }
 }
@@ -43,9 +35,10 @@ const SQL_ERROR = 1;
 const CORRUPT = 11;
 const NOT_A_DATABASE = 26;
 
-/** The result code of an error of SQLite; `undefined`: it is another's. */
+/** The result code of an error of SQLite, without what extends it; `undefined`: it is another's. */
 export function codeOf(error: unknown): number | undefined {
-  return (error as { errcode?: number }).errcode;
+  const { errcode } = error as { errcode?: number };
+  return errcode === undefined ? undefined : errcode & 0xff;
 }
 
 /** The same state in memory: it ends with the process. */
@@ -88,28 +81,13 @@ function migrate(database: DatabaseSync): void {
   if (tables.length > 0) database.exec('VACUUM');
   database.exec('PRAGMA journal_mode = WAL; BEGIN IMMEDIATE');
   // Another process that starts at the same moment may have been faster.
-  if (versionOf(database) < VERSION) database.exec(`${SCHEMA}; PRAGMA user_version = ${VERSION}`);
+  if (versionOf(database) < VERSION)
+    database.exec(`${SCHEMA}${PRESENCE_SCHEMA}${FLIGHTS_SCHEMA}; PRAGMA user_version = ${VERSION}`);
   database.exec('COMMIT');
 }
 
-/**
- * Marks the file as used by this process; `undefined`: another one uses it. The lock is on a file of its own, so that
- * the state itself can be read meanwhile; it ends with the process, however that ends.
- */
-function takeOwnership(path: string): DatabaseSync | undefined {
-  const owner = new DatabaseSync(`${path}-owner`, { timeout: 0 });
-  try {
-    owner.exec('BEGIN EXCLUSIVE');
-    return owner;
-  } catch (error) {
-    owner.close();
-    if (codeOf(error) === BUSY) return undefined;
-    throw error;
-  }
-}
-
 /** SQLite's words for a programmer, as a sentence for an operator. */
-function explained(error: unknown): Error {
+export function explained(error: unknown): Error {
   if (error instanceof StateFileError) return error;
   const { message } = error as Error;
   switch (codeOf(error)) {

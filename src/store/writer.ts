@@ -24,6 +24,14 @@ export interface Change {
   readonly undo?: () => void;
 }
 
+/** Whoever keeps in memory what the transactions write. Must not throw but for the database's reasons. */
+export interface Companion {
+  /** Inside of each transaction, before its changes. */
+  begun(): void;
+  /** Right after it came about, before anybody is told. */
+  committed(): void;
+}
+
 /** Written, but the disk did not confirm it; it is being taken back. */
 export class UnconfirmedError extends Error {}
 
@@ -55,6 +63,8 @@ export class StateWriter {
   #syncing: Promise<void> | undefined;
   #isScheduled = false;
   #problem: string | undefined;
+  #lost: string | undefined;
+  #companion: Companion | undefined;
   #busySinceMs: number | undefined;
 
   constructor(database: DatabaseSync, path: string | undefined) {
@@ -68,7 +78,16 @@ export class StateWriter {
 
   /** Why nothing can be written at the moment; `undefined`: all is well. */
   get problem(): string | undefined {
-    return this.#problem;
+    return this.#lost ?? this.#problem;
+  }
+
+  /** From now on nothing new may be begun with this state, whatever the file says. */
+  giveUp(problem: string): void {
+    this.#lost = problem;
+  }
+
+  accompany(companion: Companion): void {
+    this.#companion = companion;
   }
 
   /** Resolves once the change has been written as it asks to be; rejects where that is not possible. */
@@ -120,8 +139,10 @@ export class StateWriter {
     const group = this.#group;
     try {
       this.#begin.run();
+      this.#companion?.begun();
       for (const { apply } of group.changes) apply();
       this.#commit.run();
+      this.#companion?.committed();
     } catch (error) {
       this.#rollBack();
       if (this.#waitsForLock(error)) setTimeout(() => this.#write(), BUSY_RETRY_MS);

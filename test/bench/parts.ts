@@ -12,7 +12,7 @@ import { isHopeless, parseHead } from '../../src/listen/head.ts';
 import { findRoute, routeTable } from '../../src/route/table.ts';
 import type { RateLimit } from '../../src/settings.ts';
 import { sqliteStore } from '../../src/store/sqlite.ts';
-import type { Head } from '../../src/types.ts';
+import type { ClaimAnswer, Head } from '../../src/types.ts';
 
 const ROUNDS = 5;
 
@@ -77,7 +77,7 @@ function rates(count: number): void {
 
 async function claims(remembered: number): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'postern-parts-'));
-  const store = sqliteStore(
+  const store = await sqliteStore(
     {
       path: join(folder, 'postern.db'),
       keys: [],
@@ -91,7 +91,7 @@ async function claims(remembered: number): Promise<void> {
     for (let place = 0; place < size; place += 1) {
       next += 1;
       const key = `codat-events\n\nmsg_${next}`;
-      const answer = store.claim(key, 60_000);
+      const answer = store.claim(key, 60_000) as ClaimAnswer;
       if (answer.state === 'owned') written.push(store.keep(key, answer.token, { status: 200 }, 3_600_000));
     }
     await Promise.all(written);

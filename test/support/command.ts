@@ -32,3 +32,20 @@ export async function runCommand(
   const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
   return { exitCode: child.exitCode, stdout, stderr };
 }
+
+/**
+ * Runs `postern` with a terminal of so many columns as its standard output.
+ * @returns what the terminal was sent, standard error included
+ */
+export async function runInTerminal(
+  columns: number,
+  args: readonly string[],
+): Promise<{ exitCode: number | null; output: string }> {
+  const words = [process.execPath, MAIN_FILE, ...args].map((word) => `'${word.replaceAll("'", "'\\''")}'`);
+  const line = `stty cols ${columns} -opost; ${words.join(' ')}`;
+  const child = spawn('script', ['--quiet', '--return', '--command', line, '/dev/null'], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const [output] = await Promise.all([text(child.stdout), once(child, 'close')]);
+  return { exitCode: child.exitCode, output };
+}

@@ -25,6 +25,8 @@ export function sharingConfig(
   return {
     listen: { address: '127.0.0.1', reuse_port: true, ...listen },
     admin: { port: `\${ADMIN_PORT}` },
+    // A path below each process's own folder: nothing is shared unless a test has them start in one.
+    state: { driver: 'sqlite', path: 'state.db' },
     upstreams: { app: { targets: [upstream.url], headers: { 'x-process': `\${NAME}` } } },
     routes: [
       { name: 'plain', path: '/plain', addresses: 'any', upstream: 'app' },

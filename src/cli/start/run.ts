@@ -1,6 +1,6 @@
 import { type AdminFacts, type AdminServer, openAdmin } from '../../admin/server.ts';
 import { BodyBudget } from '../../body.ts';
-import { type Built, buildGateway, deliveryObserver, openStore, upstreamObserver } from '../../build.ts';
+import { type Built, buildGateway, deliveryObserver, upstreamObserver } from '../../build.ts';
 import type { Configuration } from '../../config/load.ts';
 import { shownText } from '../../config/show.ts';
 import { type Deliveries, openDeliveries } from '../../deliver/deliveries.ts';
@@ -10,7 +10,7 @@ import { openPulse, type Pulse } from '../../pulse.ts';
 import { type Log, openLog } from '../../record/log.ts';
 import { type Metrics, openMetrics } from '../../record/metrics.ts';
 import type { Settings } from '../../settings.ts';
-import { StateFileError } from '../../store/state-file.ts';
+import { type LenientClaims, lenientClaims } from '../../store/redis/local.ts';
 import type { Store } from '../../types.ts';
 import { bind } from '../bind.ts';
 import { CliError } from '../exit.ts';
@@ -21,6 +21,7 @@ import { drain } from './leave.ts';
 import { type Live, liveGateway } from './live.ts';
 import { readOpenFileLimit, roomFor } from './open-files.ts';
 import { openReloader } from './reload.ts';
+import { amissWith, notReadyFor, openState } from './state.ts';
 
 /** What one process has once, whatever its configuration becomes. */
 interface Process {
@@ -28,6 +29,7 @@ interface Process {
   readonly metrics: Metrics;
   readonly store: Store;
   readonly deliveries: Deliveries;
+  readonly own: LenientClaims;
   readonly upstreams: UpstreamPool;
   readonly budget: BodyBudget;
   readonly pulse: Pulse;
@@ -47,12 +49,14 @@ export async function run(
 ): Promise<void> {
   const log = openLogFile(settings);
   const metrics = openMetrics();
-  const store = openState(settings, (warning) => log.logger.warn({ warning }, 'state'));
+  const inForce = { settings: () => settings };
+  const store = await openState(settings, log, () => inForce.settings());
   const parts: Process = {
     log,
     metrics,
     store,
     deliveries: openDeliveries(store.queue, deliveryObserver(log, metrics)),
+    own: lenientClaims(),
     upstreams: upstreamPool(upstreamObserver(log, metrics)),
     budget: new BodyBudget(settings.limits.bufferedBodies),
     pulse: openPulse(settings.limits.eventLoopDelay),
@@ -60,17 +64,18 @@ export async function run(
   };
   const { deliveries, pulse } = parts;
   const live = liveGateway(settings, build(settings, parts));
+  inForce.settings = () => live.settings;
   let phase: 'starting' | 'serving' | 'draining' = 'starting';
-  const notReady = () => (phase === 'serving' ? store.problem() : phase);
+  const notReady = () => (phase === 'serving' ? notReadyFor(store, live.settings) : phase);
+  const amiss = () => amissWith(store);
   // Before the gateway's own port: where that is shared, senders are let in the moment it is bound, and a start that
   // failed only then would lose them.
   const config = () => shownText(live.settings);
-  const admin = await openAdminIfAny(settings, { notReady, metrics: () => metrics.text(), config }).catch(
-    async (error) => {
-      await close(parts);
-      throw error;
-    },
-  );
+  const facts = { notReady, amiss, metrics: () => metrics.text(), config };
+  const admin = await openAdminIfAny(settings, facts).catch(async (error) => {
+    await close(parts);
+    throw error;
+  });
   const listener = await openListener(live, parts).catch(async (error) => {
     admin?.close();
     await close(parts);
@@ -131,8 +136,7 @@ export async function run(
 }
 
 function build(settings: Settings, parts: Process, before?: Built): Built {
-  const { log, metrics } = parts;
-  return buildGateway(settings, parts, { log, metrics }, before);
+  return buildGateway(settings, parts, parts, before);
 }
 
 /** Everything of a new configuration that can fail comes first. */
@@ -235,17 +239,5 @@ function openLogFile(settings: Settings): Log {
   } catch (error) {
     const what = `log.destination: cannot write ${settings.log.destination}`;
     throw new CliError(`${settings.file}: ${what}: ${(error as Error).message}`, 78);
-  }
-}
-
-function openState(settings: Settings, warn: (sentence: string) => void): Store {
-  try {
-    return openStore(settings, warn);
-  } catch (error) {
-    const where = settings.state.driver === 'sqlite' ? `: ${settings.state.path}` : '';
-    throw new CliError(
-      `state${where}: ${(error as Error).message}`,
-      error instanceof StateFileError ? 78 : 1,
-    );
   }
 }

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { parse } from 'yaml';
 import { sqliteStore } from '../../../src/store/sqlite.ts';
+import type { ClaimAnswer } from '../../../src/types.ts';
 import { type EventShape, ORDINARY, routePath } from '../event.ts';
 import type { Ground, OpenOptions, Peer } from '../ground.ts';
 import { runTrial, startLoad } from '../trial.ts';
@@ -132,7 +133,7 @@ function withRemembered(count: number): OpenOptions {
   return {
     prepare: async (folder) => {
       if (count === 0) return;
-      const store = sqliteStore(
+      const store = await sqliteStore(
         {
           path: join(folder, 'postern.db'),
           keys: [],
@@ -144,7 +145,7 @@ function withRemembered(count: number): OpenOptions {
       for (let first = 0; first < count; first += group) {
         const kept = Array.from({ length: group }, (_, place) => {
           const key = `codat-events\n\nmsg_bench-${first + place}`;
-          const answer = store.claim(key, 60_000);
+          const answer = store.claim(key, 60_000) as ClaimAnswer;
           return answer.state === 'owned'
             ? store.keep(key, answer.token, { status: 200 }, 86_400_000)
             : undefined;

@@ -1,0 +1,87 @@
+import type { DatabaseSync } from 'node:sqlite';
+import type { Settlement } from '../types.ts';
+
+/**
+ * Claims in flight of processes that share the file. The table stays as small as what is in flight: a claim that nobody
+ * waits for leaves no outcome.
+ */
+export const FLIGHTS_SCHEMA = `
+  CREATE TABLE flights (
+    key TEXT PRIMARY KEY,
+    owner INTEGER NOT NULL,
+    token INTEGER NOT NULL,
+    until INTEGER NOT NULL,
+    awaited INTEGER NOT NULL, -- 1: another process waits for the outcome
+    outcome TEXT -- NULL: in flight
+  ) STRICT, WITHOUT ROWID;
+`;
+
+/** How long an outcome stays for those who wait for it, and an overrun claim for its owner. */
+const STAYS_MS = 60_000;
+
+/** What became of a flight: under way, settled, or void: then nobody delivers the event any more. */
+export type FlightState = 'in flight' | 'void' | Settlement;
+
+/** All but `stateOf` belong into a transaction. */
+export interface Flights {
+  stateOf(key: string, nowMs: number): FlightState;
+  /** Has the outcome left for this process. */
+  awaitOutcome(key: string): void;
+  put(key: string, token: number, untilMs: number): void;
+  /** Whether nobody else has taken the claim over. */
+  isMine(key: string, token: number): boolean;
+  /** Ends a flight of this process, unless another has taken it over. */
+  end(key: string, token: number, settlement: Settlement, nowMs: number): void;
+  removeMine(): void;
+  /** Ends what processes had in flight that are not there any more. */
+  removeOwnerless(): void;
+  sweep(nowMs: number): void;
+}
+
+interface Row {
+  readonly owner: number;
+  readonly token: number;
+  readonly until: number;
+  readonly outcome: string | null;
+}
+
+export function openFlights(database: DatabaseSync, owner: number): Flights {
+  const select = database.prepare('SELECT owner, token, until, outcome FROM flights WHERE key = ?');
+  const setAwaited = database.prepare('UPDATE flights SET awaited = 1 WHERE key = ?');
+  const put = database.prepare('INSERT OR REPLACE INTO flights VALUES (?, ?, ?, ?, 0, NULL)');
+  const mine = 'key = ? AND owner = ? AND token = ? AND outcome IS NULL';
+  const remove = database.prepare(`DELETE FROM flights WHERE ${mine} AND awaited = 0`);
+  const settle = database.prepare(`UPDATE flights SET outcome = ?, until = ? WHERE ${mine}`);
+  const removeMine = database.prepare('DELETE FROM flights WHERE owner = ? AND outcome IS NULL');
+  const sweep = database.prepare('DELETE FROM flights WHERE until <= ?');
+  const rowOf = (key: string): Row | undefined => select.get(key) as Row | undefined;
+  return {
+    stateOf(key, nowMs) {
+      const row = rowOf(key);
+      if (row === undefined) return 'void';
+      if (row.outcome !== null) return JSON.parse(row.outcome) as Settlement;
+      return row.until > nowMs ? 'in flight' : 'void';
+    },
+    awaitOutcome: (key) => void setAwaited.run(key),
+    put: (key, token, untilMs) => void put.run(key, owner, token, untilMs),
+    isMine(key, token) {
+      const row = rowOf(key);
+      return row === undefined || row.outcome !== null || (row.owner === owner && row.token === token);
+    },
+    end(key, token, settlement, nowMs) {
+      if (remove.run(key, owner, token).changes === 1) return;
+      settle.run(JSON.stringify(settlement), nowMs, key, owner, token);
+    },
+    removeMine: () => void removeMine.run(owner),
+    removeOwnerless: ownerlessRemover(database),
+    sweep: (nowMs) => void sweep.run(nowMs - STAYS_MS),
+  };
+}
+
+/** What is settled stays for those who wait for it. */
+export function ownerlessRemover(database: DatabaseSync): () => void {
+  const remove = database.prepare(
+    'DELETE FROM flights WHERE outcome IS NULL AND owner NOT IN (SELECT id FROM processes)',
+  );
+  return () => void remove.run();
+}

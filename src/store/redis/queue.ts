@@ -1,0 +1,165 @@
+import type { AcceptedClaim, Queue, QueueCount, QueuedEvent, Retention } from '../../events.ts';
+import type { Sealer } from '../seal.ts';
+import type { SharedClaims } from './claims.ts';
+import { indexKey, indexMember, routesKey } from './event-index.ts';
+import { factsIn, jobData, jobIdOf, jobName } from './job.ts';
+import { openLeases, progressOf } from './leases.ts';
+import type { Link } from './link.ts';
+import type { Owner } from './owner.ts';
+import { removeOld } from './retention.ts';
+import { openRouteQueue, type RouteJob, type RouteQueue } from './route-queue.ts';
+import { takeOver } from './takeover.ts';
+
+const POLL_MS = 250;
+/** How often what was kept long enough is removed. */
+const CLEAN_POLLS = 20;
+const ACCEPTED = Object.freeze({ status: 202 });
+
+export interface SharedQueueOptions {
+  readonly link: Link;
+  readonly prefix: string;
+  readonly owner: Owner;
+  readonly claims: SharedClaims;
+  readonly sealer: Sealer | undefined;
+  readonly retention: Retention;
+  readonly warn: (sentence: string) => void;
+}
+
+export interface SharedQueue extends Queue {
+  close(): Promise<void>;
+}
+
+/** The queue of all gateways of one prefix together: BullMQ's, one for each route. */
+export function sharedQueue(options: SharedQueueOptions): SharedQueue {
+  const { link, prefix, claims, sealer, retention } = options;
+  const leases = openLeases(options);
+  const routes = new Map<string, RouteQueue>();
+  const wakes: ((route: string) => void)[] = [];
+  /** What was refused for want of an answer, and may be stored all the same. */
+  let withdrawn: { route: string; jobId: string }[] = [];
+  let polls = 0;
+  link.onBack(() => {
+    for (const { route, jobId } of withdrawn)
+      at(route)
+        .queue.remove(jobId)
+        .catch(() => undefined);
+    withdrawn = [];
+    for (const route of routes.keys()) for (const wake of wakes) wake(route);
+  });
+
+  function at(route: string): RouteQueue {
+    const known = routes.get(route);
+    if (known !== undefined) return known;
+    // BullMQ gives up for good on a connection that is closed when it first sees it.
+    const problem = link.problem();
+    if (problem !== undefined) throw new Error(problem);
+    const opened = openRouteQueue(link, prefix, route);
+    routes.set(route, opened);
+    return opened;
+  }
+
+  async function store(event: QueuedEvent, jobId: string, claim: AcceptedClaim | undefined): Promise<void> {
+    const { queue, base } = at(event.route);
+    const add = () =>
+      queue.add(jobName(event), jobData(event, sealer), { jobId, timestamp: event.receivedMs });
+    // Sent together, so done in this order: an event that is stored is in the index.
+    const [isThere] = await link.ask((client) =>
+      Promise.all([
+        client.exists(base + jobId),
+        client.sadd(routesKey(prefix), event.route),
+        client.zadd(indexKey(prefix), event.receivedMs, indexMember(event)),
+        add(),
+      ]),
+    );
+    if (isThere === 0) return;
+    const job = await link.ask(() => queue.getJob(jobId));
+    if (job === undefined || !isOld(job, event, claim)) return;
+    // BullMQ takes an event that it has had before for done.
+    await link.ask(() => queue.remove(jobId));
+    await link.ask(add);
+    const member = indexMember({ ...factsIn(job.name), route: event.route });
+    await link.ask((client) => client.zrem(indexKey(prefix), member));
+  }
+
+  const isVoid = (token: string) => leases.isVoid(token);
+
+  async function look(route: string): Promise<void> {
+    const { waiting, dueMs } = await takeOver(link, at(route).base, isVoid);
+    const isDue = waiting > 0 || (dueMs !== undefined && dueMs <= Date.now());
+    if (isDue) for (const wake of wakes) wake(route);
+  }
+
+  const polling = setInterval(() => {
+    if (link.problem() !== undefined) return;
+    polls += 1;
+    for (const [route, opened] of routes) {
+      look(route).catch(() => undefined);
+      if (polls % CLEAN_POLLS === 0) removeOld(link, prefix, opened, retention).catch(() => undefined);
+    }
+  }, POLL_MS).unref();
+
+  return {
+    async accept(event, claim) {
+      const jobId = jobIdOf(event);
+      try {
+        await store(event, jobId, claim);
+      } catch (error) {
+        // Its sender will send it again, and nothing would tell the two apart.
+        if (event.messageId === undefined) withdrawn.push({ route: event.route, jobId });
+        throw error;
+      }
+      // The event is stored: should its claim not be kept now, a copy is known by its job.
+      if (claim !== undefined)
+        await claims.keep(claim.key, claim.token, ACCEPTED, claim.rememberMs).catch(() => undefined);
+    },
+    async lease(route, request) {
+      const opened = at(route);
+      // Before the first: what a process of this machine held that is gone.
+      const before = await takeOver(link, opened.base, isVoid);
+      const taken = await leases.take(opened, route, request);
+      if (taken.length === request.count) return { leases: taken, againMs: 0 };
+      if (request.pace !== undefined) {
+        const { count } = request.pace;
+        const pauseMs = await link.ask(() => opened.queue.getRateLimitTtl(count));
+        if (pauseMs > 0) return { leases: taken, againMs: pauseMs };
+      }
+      const { dueMs = before.dueMs } = await takeOver(link, opened.base, isVoid);
+      return { leases: taken, againMs: dueMs && Math.max(dueMs - Date.now(), 0) };
+    },
+    settle: (lease, attempt, disposal) => leases.settle(at(lease.event.route), lease, attempt, disposal),
+    giveBack: (lease, dueMs) => leases.giveBack(at(lease.event.route), lease, dueMs),
+    watch: (wake) => void wakes.push(wake),
+    async counts() {
+      const names = await link.ask((client) => client.smembers(routesKey(prefix)));
+      return Promise.all(names.toSorted().map((route) => countOf(link, at(route), route)));
+    },
+    async close() {
+      clearInterval(polling);
+      await Promise.all([...routes.values()].map((opened) => opened.close()));
+    },
+  };
+}
+
+/** Whether the job that is there is of an earlier event, done with, whose place this one takes. */
+function isOld(job: RouteJob, { receivedMs }: QueuedEvent, claim: AcceptedClaim | undefined): boolean {
+  if (job.finishedOn === undefined) return false;
+  // Else its claim lapsed before it was kept: this is a copy of what was accepted, and no new event.
+  const isRemembered = factsIn(job.name).receivedMs + (claim?.rememberMs ?? 0) > receivedMs;
+  return !isRemembered || progressOf(job).forgotten === true;
+}
+
+async function countOf(link: Link, { queue, base }: RouteQueue, route: string): Promise<QueueCount> {
+  const [counts, oldest, delayed] = await link.ask((client) =>
+    Promise.all([
+      queue.getJobCounts('wait', 'delayed', 'active', 'failed'),
+      client.lindex(`${base}wait`, -1),
+      client.zrange(`${base}delayed`, 0, '99'),
+    ]),
+  );
+  const ids = oldest === null ? delayed : [oldest, ...delayed];
+  const times = await link.ask((client) => Promise.all(ids.map((id) => client.hget(base + id, 'timestamp'))));
+  const { wait = 0, delayed: later = 0, active = 0, failed = 0 } = counts;
+  const known = times.filter((time) => time !== null).map(Number);
+  const oldestMs = known.length === 0 ? undefined : Math.min(...known);
+  return { route, waiting: wait + later, delivering: active, dead: failed, oldestMs };
+}

@@ -10,7 +10,7 @@ import { killAtRandom } from './crash/kills.ts';
 import { cutAtRandom } from './crash/power-cuts.ts';
 import { readRecord } from './crash/record.ts';
 import { reportCuts, reportKills } from './crash/report.ts';
-import { prepareScene } from './crash/scene.ts';
+import { DRIVERS, prepareScene } from './crash/scene.ts';
 import { hasProgram } from './peers.ts';
 import { scrape } from './scrape.ts';
 
@@ -21,6 +21,7 @@ const LOOK_MS = 200;
 const { values } = parseArgs({
   options: {
     rounds: { type: 'string' },
+    driver: { type: 'string', default: 'sqlite' },
     gateways: { type: 'string', default: '1' },
     senders: { type: 'string', default: '3' },
     rate: { type: 'string', default: '120' },
@@ -30,13 +31,15 @@ const { values } = parseArgs({
   },
 });
 const isPowerCut = values['power-cut'];
-if (isPowerCut && !hasProgram('strace')) {
-  console.error('--power-cut needs strace: apt-get install strace');
-  process.exit(1);
-}
+const driver = DRIVERS.find((name) => name === values.driver);
+if (driver === undefined || (isPowerCut && driver !== 'sqlite'))
+  fail(`--driver: one of ${DRIVERS.join(', ')}; with --power-cut, sqlite`);
+if (isPowerCut && !hasProgram('strace')) fail('--power-cut needs strace: apt-get install strace');
+if (driver === 'redis' && !hasProgram('redis-server')) fail('it needs redis: apt-get install redis-server');
 const rounds = Number(values.rounds ?? (isPowerCut ? 50 : 200));
 const [gateways, seed] = [Number(values.gateways), Number(values.seed)];
 const scene = await prepareScene({
+  driver,
   gateways,
   senders: Number(values.senders),
   perSecond: Number(values.rate),
@@ -46,11 +49,16 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.once(signal, () => scene.close().finally(() => process.exit(1)));
 }
 try {
-  console.log(`--rounds ${rounds} --gateways ${gateways} --seed ${seed}`);
-  const isAsPromised = isPowerCut ? await runCuts() : await runKills();
+  console.log(`--driver ${driver} --rounds ${rounds} --gateways ${gateways} --seed ${seed}`);
+  const isAsPromised = isPowerCut ? await runCuts(scene.state as string) : await runKills();
   if (!isAsPromised) process.exitCode = 1;
 } finally {
   await scene.close();
+}
+
+function fail(sentence: string): never {
+  console.error(sentence);
+  process.exit(2);
 }
 
 async function runKills(): Promise<boolean> {
@@ -65,9 +73,9 @@ async function runKills(): Promise<boolean> {
   return reportKills(kills, senders, found);
 }
 
-async function runCuts(): Promise<boolean> {
+async function runCuts(state: string): Promise<boolean> {
   const senders = scene.send();
-  const plan = { rounds, seed, skipsSync: values['skip-sync'] };
+  const plan = { state, rounds, seed, skipsSync: values['skip-sync'] };
   const cuts = await cutAtRandom(scene, senders.acknowledged, plan, (round) =>
     tell(round, senders.acknowledged.size),
   );

@@ -21,7 +21,7 @@ export interface KillPlan {
 
 /** A crash, with what was leased at that moment. */
 export interface Kill extends Crash {
-  /** Message ids; `undefined`: other processes go on with the same state. */
+  /** Message ids; `undefined`: others go on with the same state, or it is no file. */
   readonly leased: ReadonlySet<string> | undefined;
 }
 
@@ -47,7 +47,7 @@ export async function killAtRandom(
       await pause(waitMs);
     }
     const crashes = await Promise.all(victims.map((at) => (running[at] as Gateway).kill9()));
-    const leased = victims.length === gateways && gateways === 1 ? leasedIn(scene.state) : undefined;
+    const leased = gateways === 1 && scene.state !== undefined ? leasedIn(scene.state) : undefined;
     kills.push(...crashes.map((crash) => ({ ...crash, leased })));
     for (const at of victims) {
       running[at] = scene.start(at);

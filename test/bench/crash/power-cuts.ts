@@ -11,6 +11,8 @@ import { readTrace, tracer } from './trace.ts';
 const MOST_LOAD_MS = 1000;
 
 export interface CutPlan {
+  /** The state file. */
+  readonly state: string;
   readonly rounds: number;
   readonly seed: number;
   /** Whether the gateway's own syncs are skipped, which must lose events. */
@@ -33,11 +35,11 @@ export interface Cuts {
 export async function cutAtRandom(
   scene: Scene,
   acknowledged: ReadonlySet<string>,
-  { rounds, seed, skipsSync }: CutPlan,
+  { state, rounds, seed, skipsSync }: CutPlan,
   progress: (round: number) => void,
 ): Promise<Cuts> {
   const random = seeded(seed);
-  const files = ['', '-wal', '-journal'].map((suffix) => scene.state + suffix);
+  const files = ['', '-wal', '-journal'].map((suffix) => state + suffix);
   const images = join(scene.folder, 'images');
   const imageOf = (file: string) => join(images, basename(file));
   mkdirSync(images);
@@ -58,7 +60,7 @@ export async function cutAtRandom(
     const known = [...acknowledged];
     const loss = LOSSES[Math.floor(random() * LOSSES.length)] ?? 'all';
     unconfirmed += cutPower(readTrace(log), imageOf, { loss, random });
-    for (const file of [...files, `${scene.state}-shm`]) rmSync(file, { force: true });
+    for (const file of [...files, `${state}-shm`]) rmSync(file, { force: true });
     for (const file of files) if (existsSync(imageOf(file))) renameSync(imageOf(file), file);
     const there = eventsIn(files, join(scene.folder, 'look'));
     for (const id of known) if (!there.has(id)) missing.add(id);

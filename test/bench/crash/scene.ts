@@ -2,12 +2,17 @@ import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { endAll } from '../../support/ending.ts';
+import { startRedis } from '../../support/redis.ts';
 import { writeCertificates } from '../certificates.ts';
 import { findFreePort, startService } from '../spawn.ts';
 import { type Gateway, type GatewayOptions, startGateway } from './gateway.ts';
 import { type Senders, startSenders } from './senders.ts';
 
+export const DRIVERS = ['sqlite', 'redis'] as const;
+
 export interface ScenePlan {
+  readonly driver: (typeof DRIVERS)[number];
   readonly gateways: number;
   readonly senders: number;
   /** How many events each sender begins a second. */
@@ -17,8 +22,8 @@ export interface ScenePlan {
 
 /** Everything around the gateways of one run. */
 export interface Scene {
-  /** The state file. */
-  readonly state: string;
+  /** The state file; `undefined`: the state is on Redis. */
+  readonly state: string | undefined;
   /** Where the upstream writes down what it takes. */
   readonly record: string;
   readonly folder: string;
@@ -36,7 +41,10 @@ const CORES = '0-1';
 export async function prepareScene(plan: ScenePlan): Promise<Scene> {
   const folder = mkdtempSync(join(tmpdir(), 'postern-crash-'));
   writeCertificates(folder);
-  const [state, record] = [join(folder, 'postern.db'), join(folder, 'taken')];
+  const record = join(folder, 'taken');
+  const state = plan.driver === 'sqlite' ? join(folder, 'postern.db') : undefined;
+  // With every write on its disk before its answer.
+  const redis = state === undefined ? await startRedis() : undefined;
   const secret = randomBytes(32).toString('base64');
   const [port, upstreamPort, ...adminPorts] = await findFreePorts(2 + plan.gateways);
   const config = join(folder, 'postern.yaml');
@@ -60,7 +68,7 @@ export async function prepareScene(plan: ScenePlan): Promise<Scene> {
       listen: { address: '127.0.0.1', port, reuse_port: plan.gateways > 1 },
       admin: { address: '127.0.0.1', port: `\${ADMIN_PORT}` },
       tls: { certificate: 'server.pem', private_key: 'server.key', client_ca: 'ca.pem' },
-      state: { driver: 'sqlite', path: state },
+      state: { driver: plan.driver, ...(redis === undefined ? { path: state } : { url: redis.url }) },
       upstreams: {
         record: {
           targets: [`http://127.0.0.1:${upstreamPort}`],
@@ -112,6 +120,7 @@ export async function prepareScene(plan: ScenePlan): Promise<Scene> {
     async close() {
       await Promise.all(gateways.map((gateway) => gateway.stop()));
       await upstream.stop();
+      await endAll();
       rmSync(folder, { recursive: true, force: true });
     },
   };

@@ -19,6 +19,7 @@ import { memoryStore } from './store/memory.ts';
 import type { LenientClaims } from './store/redis/local.ts';
 import type { RedisNotes } from './store/redis/open.ts';
 import { sqliteStore } from './store/sqlite.ts';
+import { openSqliteEvents } from './store/sqlite-events.ts';
 import type { TlsSettings } from './tls-settings.ts';
 import type { AddressValue, Head, Refusal, Store } from './types.ts';
 
@@ -73,13 +74,19 @@ export async function openStore({ state }: Settings, notes: RedisNotes): Promise
  * Opens the events of the state that the settings name, for the operator.
  * @throws Error where there are none, or another program keeps them locked
  */
-export async function openEvents(settings: Settings): Promise<Events> {
-  const { state } = settings;
-  if (state.driver === 'redis') {
-    const { redisEvents } = await import('./store/redis/events.ts');
-    return redisEvents(state);
+export async function openEvents({ state }: Settings): Promise<Events> {
+  switch (state.driver) {
+    case 'sqlite':
+      return openSqliteEvents(state.path, state.keys);
+    case 'redis': {
+      const { redisEvents } = await import('./store/redis/events.ts');
+      return redisEvents(state);
+    }
+    case 'memory':
+      throw new Error(
+        'state.driver: memory keeps nothing beyond the process of the gateway; write driver: sqlite',
+      );
   }
-  throw new Error(`the driver ${state.driver} keeps no events`);
 }
 
 /**

@@ -161,10 +161,13 @@ export interface EventSummary {
   /** Of the last attempt. */
   readonly status: number | undefined;
   readonly reason: Reason | undefined;
+  /** Empty where `unreadable` says why. */
   readonly bodySha256: string;
   readonly address: string;
   readonly certificate: QueuedEvent['certificate'];
   readonly secret: number | undefined;
+  /** Why what is encrypted of the event is empty here: its key is not configured, or it was altered. */
+  readonly unreadable?: string;
 }
 
 /** An event with all that is kept of it. */

@@ -7,8 +7,11 @@ import type { DatabaseSync } from 'node:sqlite';
 export interface Books {
   /** Adds to the number of a route's events that have not finished, and of its dead letters. */
   count(route: string, unfinished: number, dead: number): void;
+  /** Adds to the number of events that are encrypted with a key and not delivered. */
+  countKey(key: string | null, undelivered: number): void;
   /** The next place in the order of finishing; never given twice. */
-  nextPlace(): number;
+  nextFinishNo(): number;
+  /** Adds to what delivered events take up. */
   addDelivered(bytes: number): void;
   deliveredBytes(): number;
 }
@@ -17,11 +20,17 @@ export function openBooks(database: DatabaseSync): Books {
   const tally = database.prepare(`
     INSERT INTO tallies (route, unfinished, dead) VALUES (?1, ?2, ?3)
     ON CONFLICT (route) DO UPDATE SET unfinished = unfinished + ?2, dead = dead + ?3`);
+  const tallyKey = database.prepare(`
+    INSERT INTO keys (id, undelivered) VALUES (?1, ?2)
+    ON CONFLICT (id) DO UPDATE SET undelivered = undelivered + ?2`);
   const add = database.prepare('UPDATE numbers SET value = value + ? WHERE name = ? RETURNING value');
   const number = database.prepare('SELECT value FROM numbers WHERE name = ?');
   return {
     count: (route, unfinished, dead) => void tally.run(route, unfinished, dead),
-    nextPlace: () => (add.get(1, 'finished') as { value: number }).value,
+    countKey: (key, undelivered) => {
+      if (key !== null) tallyKey.run(key, undelivered);
+    },
+    nextFinishNo: () => (add.get(1, 'finished') as { value: number }).value,
     addDelivered: (bytes) => void add.get(bytes, 'delivered bytes'),
     deliveredBytes: () => (number.get('delivered bytes') as { value: number }).value,
   };

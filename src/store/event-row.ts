@@ -17,7 +17,7 @@ export interface EventRow {
   readonly until: number | null;
   readonly received: number;
   readonly finished: number | null;
-  readonly place: number | null;
+  readonly finish_no: number | null;
   readonly order_key: string | null;
   readonly address: string;
   readonly subject: string | null;

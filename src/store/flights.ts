@@ -16,8 +16,9 @@ export const FLIGHTS_SCHEMA = `
   ) STRICT, WITHOUT ROWID;
 `;
 
-/** How long an outcome stays for those who wait for it, and an overrun claim for its owner. */
-const STAYS_MS = 60_000;
+/** How long an overrun claim stays for its owner, and an outcome for those who wait: they look every 50 ms. */
+const OVERRUN_MS = 60_000;
+const OUTCOME_MS = 10_000;
 
 /** What became of a flight: under way, settled, or void: then nobody delivers the event any more. */
 export type FlightState = 'in flight' | 'void' | Settlement;
@@ -53,7 +54,9 @@ export function openFlights(database: DatabaseSync, owner: number): Flights {
   const remove = database.prepare(`DELETE FROM flights WHERE ${mine} AND awaited = 0`);
   const settle = database.prepare(`UPDATE flights SET outcome = ?, until = ? WHERE ${mine}`);
   const removeMine = database.prepare('DELETE FROM flights WHERE owner = ? AND outcome IS NULL');
-  const sweep = database.prepare('DELETE FROM flights WHERE until <= ?');
+  const sweep = database.prepare(
+    'DELETE FROM flights WHERE until <= ? OR (outcome IS NOT NULL AND until <= ?)',
+  );
   const rowOf = (key: string): Row | undefined => select.get(key) as Row | undefined;
   return {
     stateOf(key, nowMs) {
@@ -74,7 +77,7 @@ export function openFlights(database: DatabaseSync, owner: number): Flights {
     },
     removeMine: () => void removeMine.run(owner),
     removeOwnerless: ownerlessRemover(database),
-    sweep: (nowMs) => void sweep.run(nowMs - STAYS_MS),
+    sweep: (nowMs) => void sweep.run(nowMs - OVERRUN_MS, nowMs - OUTCOME_MS),
   };
 }
 

@@ -13,7 +13,7 @@ const WRITTEN = Promise.resolve();
  * State that ends with the process: events that were accepted and not delivered are lost with it, and copies of events
  * delivered before a restart are delivered again.
  */
-export function memoryStore(_retention: Retention, warn: (sentence: string) => void): Store {
+export function memoryStore(retention: Retention, warn: (sentence: string) => void): Store {
   const database = openStateInMemory();
   const writer = new StateWriter(database, undefined);
   const index = new KeyIndex();
@@ -30,9 +30,10 @@ export function memoryStore(_retention: Retention, warn: (sentence: string) => v
   const { queue, close } = openQueue({
     database,
     writer,
-    clock: openStateClock(database),
+    clock: openStateClock(database, writer, warn),
     sealer: undefined,
     keeping,
+    retention,
     owner: 0,
     isShared: false,
     warn,

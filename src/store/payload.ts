@@ -30,12 +30,14 @@ export function storePayload(event: QueuedEvent, sealer: Sealer | undefined): St
 
 /** Opens pieces of events, whether they are encrypted or were stored before encryption was switched on. */
 export interface Opener {
+  /** Whether what is stored with this key can be opened; `null`: it is not encrypted. */
+  hasKey(key: string | null): boolean;
   head(id: string, key: string | null, head: Uint8Array): Head;
   piece(what: string, key: string | null, piece: Uint8Array): Buffer;
   payload(id: string, key: string | null, stored: StoredPayload): Payload;
 }
 
-/** @throws (each of its functions) as `Sealer.open` does */
+/** @throws (each of its functions but `hasKey`) as `Sealer.open` does */
 export function opener(sealer: Sealer | undefined): Opener {
   const piece = (what: string, key: string | null, stored: Uint8Array): Buffer => {
     const bytes = Buffer.from(stored.buffer, stored.byteOffset, stored.byteLength);
@@ -46,6 +48,7 @@ export function opener(sealer: Sealer | undefined): Opener {
   const head = (id: string, key: string | null, stored: Uint8Array): Head =>
     JSON.parse(piece(`${id} head`, key, stored).toString()) as Head;
   return {
+    hasKey: (key) => key === null || sealer?.hasKey(key) === true,
     head,
     piece,
     payload: (id, key, stored) => ({

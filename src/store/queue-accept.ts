@@ -1,11 +1,86 @@
 import type { AcceptedClaim, Queue, QueuedEvent } from '../events.ts';
+import { UnconfirmedError } from './change.ts';
 import { OVERRUN } from './claims.ts';
-import { storePayload } from './payload.ts';
+import { type StoredPayload, storePayload } from './payload.ts';
 import type { QueueParts } from './queue.ts';
-import { UnconfirmedError } from './writer.ts';
+import { REMOVABLE, type Removable } from './remove.ts';
 
 const COLUMNS =
   'id, route, client, message_id, event_type, state, due, received, order_key, address, subject, fingerprint, secret, bytes, size, sha256, key';
+
+export function acceptor(parts: QueueParts): Queue['accept'] {
+  const { database, writer, unconfirmed, order, books, clock, keeping, sealer, remove, watch } = parts;
+  const insertEvent = database.prepare(
+    `INSERT INTO events (attempts, base, lease, ${COLUMNS}) VALUES (0, 0, 0, ${COLUMNS.replaceAll(/\w+/g, '?')})`,
+  );
+  const insertPayload = database.prepare('INSERT INTO payloads (seq, head, body) VALUES (?, ?, ?)');
+  const find = database.prepare(`SELECT ${REMOVABLE} FROM events WHERE seq = ? AND id = ?`);
+
+  function insert(event: QueuedEvent, { head, body }: StoredPayload): number {
+    const { route, orderKey, certificate } = event;
+    const isHeld = orderKey !== undefined && order.isTaken(route, orderKey);
+    const { lastInsertRowid } = insertEvent.run(
+      event.id,
+      route,
+      event.client,
+      event.messageId ?? null,
+      event.eventType ?? null,
+      isHeld ? 'held' : 'waiting',
+      clock.now(),
+      event.receivedMs,
+      orderKey ?? null,
+      event.address,
+      certificate?.subject ?? null,
+      certificate?.fingerprint ?? null,
+      event.secret ?? null,
+      event.body.length,
+      head.length + body.length,
+      // The hash of a body that can be guessed tells the body.
+      sealer === undefined ? event.bodySha256 : null,
+      sealer?.keyId ?? null,
+    );
+    const seq = Number(lastInsertRowid);
+    insertPayload.run(seq, head, body);
+    books.count(route, 1, 0);
+    books.countKey(sealer?.keyId ?? null, 1);
+    return seq;
+  }
+
+  return async (event: QueuedEvent, claim: AcceptedClaim | undefined) => {
+    if (writer.problem !== undefined) throw new Error(writer.problem);
+    const kept = claim && keeping(claim);
+    const payload = storePayload(event, sealer);
+    let seq = -1;
+    let isOurs = true;
+    try {
+      await writer.write({
+        survives: 'power',
+        apply: () => {
+          // Another attempt at the same transaction may give it another number.
+          unconfirmed.remove(seq);
+          isOurs = kept?.write() !== false;
+          if (!isOurs) return;
+          seq = insert(event, payload);
+          unconfirmed.add(seq);
+        },
+        undo: () => {
+          if (!isOurs) return;
+          const row = find.get(seq, event.id) as unknown as Removable | undefined;
+          if (row !== undefined && remove(row)) watch.wake(row.route);
+          kept?.takeBack();
+          unconfirmed.remove(seq);
+        },
+      });
+    } catch (error) {
+      if (!(error instanceof UnconfirmedError)) unconfirmed.remove(seq);
+      kept?.failed(error as Error);
+      throw error;
+    }
+    unconfirmed.remove(seq);
+    if (!isOurs) throw new Error(OVERRUN);
+    kept?.done();
+  };
+}
 
 /**
  * Events of this process that are written, but not confirmed by the disk: these must not be delivered yet, since their
@@ -28,83 +103,4 @@ export class Unconfirmed {
   remove(seq: number): void {
     this.#seqs.delete(seq);
   }
-}
-
-export function acceptor(parts: QueueParts): Queue['accept'] {
-  const { database, writer, unconfirmed, order, books, clock, keeping, sealer } = parts;
-  const insertEvent = database.prepare(
-    `INSERT INTO events (attempts, base, lease, ${COLUMNS}) VALUES (0, 0, 0, ${COLUMNS.replaceAll(/\w+/g, '?')})`,
-  );
-  const insertPayload = database.prepare('INSERT INTO payloads (seq, head, body) VALUES (?, ?, ?)');
-  const deleteEvent = database.prepare('DELETE FROM events WHERE seq = ? AND id = ?');
-  const deletePayload = database.prepare('DELETE FROM payloads WHERE seq = ?');
-
-  function insert(event: QueuedEvent, { head, body }: ReturnType<typeof storePayload>): number {
-    const { route, orderKey, certificate } = event;
-    const isHeld = orderKey !== undefined && order.isTaken(route, orderKey);
-    const { lastInsertRowid } = insertEvent.run(
-      event.id,
-      route,
-      event.client,
-      event.messageId ?? null,
-      event.eventType ?? null,
-      isHeld ? 'held' : 'waiting',
-      clock.now(),
-      event.receivedMs,
-      orderKey ?? null,
-      event.address,
-      certificate?.subject ?? null,
-      certificate?.fingerprint ?? null,
-      event.secret ?? null,
-      event.body.length,
-      head.length + body.length,
-      sealer === undefined ? event.bodySha256 : null,
-      sealer?.keyId ?? null,
-    );
-    const seq = Number(lastInsertRowid);
-    insertPayload.run(seq, head, body);
-    books.count(route, 1, 0);
-    return seq;
-  }
-
-  function takeBack({ id, route, orderKey }: QueuedEvent, seq: number): void {
-    if (deleteEvent.run(seq, id).changes === 0) return;
-    deletePayload.run(seq);
-    books.count(route, -1, 0);
-    if (orderKey !== undefined && order.arrange(route, orderKey)) parts.watch.wake(route);
-  }
-
-  return async (event: QueuedEvent, claim: AcceptedClaim | undefined) => {
-    if (writer.problem !== undefined) throw new Error(writer.problem);
-    const kept = claim && keeping(claim);
-    const payload = storePayload(event, sealer);
-    let seq = -1;
-    let isOurs = true;
-    try {
-      await writer.write({
-        survives: 'power',
-        apply: () => {
-          // Another attempt at the same transaction may give it another number.
-          unconfirmed.remove(seq);
-          isOurs = kept?.write() !== false;
-          if (!isOurs) return;
-          seq = insert(event, payload);
-          unconfirmed.add(seq);
-        },
-        undo: () => {
-          if (!isOurs) return;
-          takeBack(event, seq);
-          kept?.takeBack();
-          unconfirmed.remove(seq);
-        },
-      });
-    } catch (error) {
-      if (!(error instanceof UnconfirmedError)) unconfirmed.remove(seq);
-      kept?.failed(error as Error);
-      throw error;
-    }
-    unconfirmed.remove(seq);
-    if (!isOurs) throw new Error(OVERRUN);
-    kept?.done();
-  };
 }

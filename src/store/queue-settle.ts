@@ -9,8 +9,8 @@ export function settler(parts: QueueParts): Pick<Queue, 'settle' | 'giveBack'> {
   const { database, writer, books, order, clock, sealer, watch } = parts;
   const MINE = "seq = ? AND id = ? AND lease = ? AND state = 'delivering'";
   const finish = database.prepare(`
-    UPDATE events SET state = ?, finished = ?, place = ?, until = NULL, status = ?, reason = ?
-    WHERE ${MINE} RETURNING size`);
+    UPDATE events SET state = ?, due = ?, finished = ?, finish_no = ?, until = NULL, status = ?, reason = ?
+    WHERE ${MINE} RETURNING size, key`);
   const postpone = database.prepare(`
     UPDATE events SET state = 'waiting', due = ?, until = NULL, status = ?, reason = ? WHERE ${MINE}`);
   const giveBack = database.prepare(`
@@ -19,18 +19,24 @@ export function settler(parts: QueueParts): Pick<Queue, 'settle' | 'giveBack'> {
     'INSERT OR REPLACE INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
   );
 
+  /** What came of deliveries, while it cannot be written down. */
+  const unwritten = new Map<Lease['token'], { isMine: boolean; hasNext: boolean }>();
+
   function dispose(lease: Lease, { status, reason }: Attempt, disposal: Disposal): boolean {
-    const { seq, lease: times } = readToken(lease.token);
+    const { seq, lease: number } = readToken(lease.token);
     const { id, route } = lease.event;
     const last = [status ?? null, reason ?? null] as const;
     if (disposal.state === 'waiting') {
-      return postpone.run(disposal.dueMs + clock.skewMs, ...last, seq, id, times).changes === 1;
+      return postpone.run(disposal.dueMs + clock.skewMs, ...last, seq, id, number).changes === 1;
     }
-    const row = finish.get(disposal.state, Date.now(), books.nextPlace(), ...last, seq, id, times);
-    if (row === undefined) return false;
     const isDead = disposal.state === 'dead';
+    const times = [clock.now(), Date.now(), books.nextFinishNo()] as const;
+    const row = finish.get(disposal.state, ...times, ...last, seq, id, number);
+    if (row === undefined) return false;
     books.count(route, -1, isDead ? 1 : 0);
-    if (!isDead) books.addDelivered(row.size as number);
+    if (isDead) return true;
+    books.addDelivered(row.size as number);
+    books.countKey(row.key as string | null, -1);
     return true;
   }
 
@@ -40,30 +46,35 @@ export function settler(parts: QueueParts): Pick<Queue, 'settle' | 'giveBack'> {
 
   return {
     async settle(lease, attempt, disposal) {
-      const { seq } = readToken(lease.token);
-      const row = storedAttempt(lease.event.id, attempt);
-      let isMine = false;
-      let hasNext = false;
-      // Not lasting: whoever delivered tries again, and has to hear whether the lease was still its own.
-      await writer.write({
-        survives: 'soon',
-        apply: () => {
-          isMine = dispose(lease, attempt, disposal);
-          if (!isMine) return;
-          insertAttempt.run(seq, ...row);
-          hasNext = arrange(lease);
-        },
-      });
-      if (hasNext) watch.wake(lease.event.route);
-      return isMine;
+      const { route, id } = lease.event;
+      const earlier = unwritten.get(lease.token);
+      // Tried again by its worker: what could not be written is at the head of the line already.
+      if (earlier !== undefined) await writer.write({ survives: 'soon', apply: () => undefined });
+      const outcome = earlier ?? { isMine: false, hasNext: false };
+      if (earlier === undefined) {
+        const { seq } = readToken(lease.token);
+        const row = storedAttempt(id, attempt);
+        unwritten.set(lease.token, outcome);
+        await writer.write({
+          ...WRITTEN,
+          apply: () => {
+            outcome.isMine = dispose(lease, attempt, disposal);
+            if (outcome.isMine) insertAttempt.run(seq, ...row);
+            outcome.hasNext = outcome.isMine && arrange(lease);
+          },
+        });
+      }
+      unwritten.delete(lease.token);
+      if (outcome.hasNext) watch.wake(route);
+      return outcome.isMine;
     },
     async giveBack(lease, dueMs) {
-      const { seq, lease: times } = readToken(lease.token);
+      const { seq, lease: number } = readToken(lease.token);
       let hasNext = false;
       await writer.write({
         ...WRITTEN,
         apply: () => {
-          const { changes } = giveBack.run(dueMs + clock.skewMs, seq, lease.event.id, times);
+          const { changes } = giveBack.run(dueMs + clock.skewMs, seq, lease.event.id, number);
           hasNext = changes === 1 && arrange(lease);
         },
       });

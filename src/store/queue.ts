@@ -1,5 +1,5 @@
 import type { DatabaseSync } from 'node:sqlite';
-import type { Queue } from '../events.ts';
+import type { Queue, Retention } from '../events.ts';
 import { type Books, openBooks } from './books.ts';
 import type { Keeping } from './claims.ts';
 import { type Order, openOrder } from './order.ts';
@@ -9,8 +9,11 @@ import { counter } from './queue-counts.ts';
 import { leaser } from './queue-lease.ts';
 import { settler } from './queue-settle.ts';
 import { Watch } from './queue-watch.ts';
+import { type Removable, remover } from './remove.ts';
+import { retain } from './retention.ts';
 import type { Sealer } from './seal.ts';
 import type { StateClock } from './state-clock.ts';
+import { openUnreadable, type Unreadable } from './unreadable.ts';
 import type { StateWriter } from './writer.ts';
 
 export interface QueueOptions {
@@ -20,6 +23,7 @@ export interface QueueOptions {
   /** `undefined`: payloads are stored as they are. */
   readonly sealer: Sealer | undefined;
   readonly keeping: Keeping;
+  readonly retention: Retention;
   /** Names this process among those that share the state. */
   readonly owner: number;
   /** Whether other processes may change the state. */
@@ -33,6 +37,8 @@ export interface QueueParts extends QueueOptions {
   readonly order: Order;
   readonly opener: Opener;
   readonly unconfirmed: Unconfirmed;
+  readonly unreadable: Unreadable;
+  readonly remove: (event: Removable) => boolean;
   readonly watch: Watch;
 }
 
@@ -46,16 +52,21 @@ export interface SqliteQueue {
 
 /** The durable queue on an SQLite database, in a file or in memory. */
 export function openQueue(options: QueueOptions): SqliteQueue {
-  const { database, isShared } = options;
+  const { database, writer, isShared, warn } = options;
+  const [books, order] = [openBooks(database), openOrder(database)];
+  const pieces = opener(options.sealer);
   const watch = new Watch(database, isShared);
   const parts: QueueParts = {
     ...options,
-    books: openBooks(database),
-    order: openOrder(database),
-    opener: opener(options.sealer),
+    books,
+    order,
+    opener: pieces,
     unconfirmed: new Unconfirmed(),
+    unreadable: openUnreadable(database, writer, pieces, warn),
+    remove: remover(database, books, order),
     watch,
   };
+  const stopRemoving = retain(parts);
   return {
     queue: {
       accept: acceptor(parts),
@@ -65,6 +76,9 @@ export function openQueue(options: QueueOptions): SqliteQueue {
       counts: counter(parts),
     },
     wake: () => watch.wakeAll(),
-    close: () => watch.close(),
+    close: () => {
+      watch.close();
+      stopRemoving();
+    },
   };
 }

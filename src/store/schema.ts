@@ -19,7 +19,7 @@ export const SCHEMA = `
     message_id TEXT,
     event_type TEXT,
     state TEXT NOT NULL,
-    due INTEGER NOT NULL,
+    due INTEGER NOT NULL, -- of what has finished: when it did, by the same clock
     attempts INTEGER NOT NULL,
     base INTEGER NOT NULL, -- attempts before an operator put it back
     lease INTEGER NOT NULL, -- how often it was leased: with seq and id the token
@@ -27,7 +27,7 @@ export const SCHEMA = `
     until INTEGER,
     received INTEGER NOT NULL,
     finished INTEGER,
-    place INTEGER, -- in the order of finishing
+    finish_no INTEGER, -- its place in the order of finishing
     order_key TEXT,
     address TEXT NOT NULL,
     subject TEXT,
@@ -45,7 +45,7 @@ export const SCHEMA = `
   CREATE INDEX unfinished ON events (route) WHERE finished IS NULL;
   CREATE INDEX ordered ON events (route, order_key, state) WHERE finished IS NULL AND order_key IS NOT NULL;
   CREATE INDEX sealed ON events (key) WHERE state = 'sealed';
-  CREATE INDEX finished ON events (state, place) WHERE finished IS NOT NULL;
+  CREATE INDEX finished ON events (state, finish_no) WHERE finished IS NOT NULL;
   CREATE TABLE payloads (seq INTEGER PRIMARY KEY, head BLOB NOT NULL, body BLOB NOT NULL) STRICT;
   CREATE TABLE attempts (
     event INTEGER NOT NULL,
@@ -64,6 +64,10 @@ export const SCHEMA = `
     route TEXT PRIMARY KEY,
     unfinished INTEGER NOT NULL,
     dead INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE keys (
+    id TEXT PRIMARY KEY,
+    undelivered INTEGER NOT NULL -- events encrypted with it that are not delivered
   ) STRICT, WITHOUT ROWID;
   CREATE TABLE paces (route TEXT PRIMARY KEY, at REAL NOT NULL) STRICT, WITHOUT ROWID;
   CREATE TABLE numbers (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;

@@ -5,6 +5,8 @@ import type { EncryptionKey } from '../settings.ts';
 export interface Sealer {
   /** The id of the key that seals. */
   readonly keyId: string;
+  /** Whether what was sealed with this key can be opened. */
+  hasKey(id: string): boolean;
   /** @param context where the piece belongs: the event's id and what it is */
   seal(plain: Buffer, context: string): Buffer;
   /**
@@ -42,6 +44,7 @@ export function sealer(keys: readonly [EncryptionKey, ...EncryptionKey[]]): Seal
   const start = Buffer.concat([Buffer.of(FORMAT), Buffer.from(keyId, 'hex')]);
   return {
     keyId,
+    hasKey: (id) => byId.has(id),
     seal(plain, context) {
       const nonce = randomBytes(NONCE_BYTES);
       const cipher = createCipheriv(ALGORITHM, newest, nonce).setAAD(bound(start, context));
@@ -67,6 +70,11 @@ export function sealer(keys: readonly [EncryptionKey, ...EncryptionKey[]]): Seal
 }
 
 const ALTERED = 'cannot be decrypted: it was altered, or the file is damaged';
+
+/** The keys of a configuration; `undefined`: there are none, and nothing is encrypted. */
+export function sealerOf([first, ...others]: readonly EncryptionKey[]): Sealer | undefined {
+  return first === undefined ? undefined : sealer([first, ...others]);
+}
 
 function keyIdOf(sealed: Buffer): string {
   return sealed.toString('hex', 1, KEY_ID_END);

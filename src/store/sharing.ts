@@ -132,8 +132,8 @@ export class Sharing implements OthersClaims {
   /** The last thing that is written: nothing of this process is in flight any more. */
   leave(): void {
     clearInterval(this.#polling);
-    const { id } = this.#presence;
-    this.#writer.write({ survives: 'process', apply: () => this.#remove(id) }).catch(() => undefined);
+    const { id, lock } = this.#presence;
+    this.#writer.write({ survives: 'process', apply: () => this.#remove(id, lock) }).catch(() => undefined);
   }
 
   /** In flight elsewhere comes first: such a claim may be kept already, but not confirmed by the disk. */
@@ -241,12 +241,11 @@ export class Sharing implements OthersClaims {
   async #bury(id: number, pid: number, lock: ProcessLock): Promise<void> {
     this.#burying.add(id);
     try {
-      await this.#writer.write({ survives: 'process', apply: () => this.#remove(id) });
-      lock.end();
+      await this.#writer.write({ survives: 'process', apply: () => this.#remove(id, lock) });
     } catch {
-      lock.letGo();
       return;
     } finally {
+      lock.letGo();
       this.#burying.delete(id);
     }
     this.#warn(goneSentence(pid));
@@ -254,7 +253,9 @@ export class Sharing implements OthersClaims {
     this.#look();
   }
 
-  #remove(id: number): void {
+  #remove(id: number, lock: ProcessLock): void {
+    // Before its entry is: without a file it counts as gone, and without an entry nobody would look for its file.
+    lock.removeFile();
     this.#presence.remove(id);
     this.#flights.removeOwnerless();
     this.#leases.removeOwnerless();

@@ -10,7 +10,7 @@ import { join } from './join.ts';
 import { takeLock } from './process-lock.ts';
 import { openQueue } from './queue.ts';
 import { leaseFreer } from './queue-free.ts';
-import { sealer } from './seal.ts';
+import { sealerOf } from './seal.ts';
 import { Sharing } from './sharing.ts';
 import { openStateClock } from './state-clock.ts';
 import { codeOf, explained, openStateFile } from './state-file.ts';
@@ -46,7 +46,7 @@ export async function sqliteStore(options: SqliteOptions, warn: (sentence: strin
 
 async function openStore(
   database: DatabaseSync,
-  { path, keys }: SqliteOptions,
+  { path, keys, retention }: SqliteOptions,
   warn: (sentence: string) => void,
 ): Promise<Store> {
   // Before others wait for this process: with millions of claims it takes seconds.
@@ -76,13 +76,13 @@ async function openStore(
     here,
     sharing,
   );
-  const [first, ...others] = keys;
   const { queue, wake, close } = openQueue({
     database,
     writer,
-    clock: openStateClock(database),
-    sealer: first === undefined ? undefined : sealer([first, ...others]),
+    clock: openStateClock(database, writer, warn),
+    sealer: sealerOf(keys),
     keeping,
+    retention,
     owner: presence.id,
     isShared: true,
     warn,
@@ -96,7 +96,7 @@ async function openStore(
       close();
       sharing.leave();
       await writer.close();
-      presence.end();
+      presence.lock.letGo();
     },
   };
 }
@@ -112,5 +112,6 @@ function refuseEarlier(path: string): void {
   if (lock === undefined) {
     throw new Error('in use by a process of an earlier version, which cannot share it; end that one first');
   }
-  lock.end();
+  lock.removeFile();
+  lock.letGo();
 }

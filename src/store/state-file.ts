@@ -30,15 +30,17 @@ export function openStateFile(path: string): DatabaseSync {
 
 /** SQLite's result codes, https://www.sqlite.org/rescode.html */
 export const BUSY = 5;
+export const CORRUPT = 11;
 export const FULL = 13;
+export const NOT_A_DATABASE = 26;
 const SQL_ERROR = 1;
-const CORRUPT = 11;
-const NOT_A_DATABASE = 26;
+/** The rest of a code says more exactly what it was. */
+const PRIMARY = 0xff;
 
-/** The result code of an error of SQLite, without what extends it; `undefined`: it is another's. */
+/** The primary result code of an error of SQLite; `undefined`: it is another's. */
 export function codeOf(error: unknown): number | undefined {
   const { errcode } = error as { errcode?: number };
-  return errcode === undefined ? undefined : errcode & 0xff;
+  return errcode === undefined ? undefined : errcode & PRIMARY;
 }
 
 /** The same state in memory: it ends with the process. */

@@ -1,45 +1,36 @@
-import { closeSync, fdatasync as fdatasyncByCallback, fdatasyncSync, openSync, statSync } from 'node:fs';
+import { closeSync, fdatasync as fdatasyncByCallback, fdatasyncSync, openSync } from 'node:fs';
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { promisify } from 'node:util';
-import { BUSY, codeOf, FULL } from './state-file.ts';
+import {
+  type Change,
+  type Companion,
+  type Group,
+  newGroup,
+  rejectAll,
+  silently,
+  UnconfirmedError,
+} from './change.ts';
+import { BUSY, CORRUPT, codeOf, FULL } from './state-file.ts';
+import {
+  emptyLog,
+  expectInode,
+  GONE,
+  inodeOf,
+  probe,
+  problemOf,
+  type Trouble,
+  troubleOf,
+} from './trouble.ts';
 
 const TICK_MS = 1000;
-/** Another process holds the lock for the moment that a commit takes; a backup or a shell may hold it longer. */
+/**
+ * Another process holds the lock for the moment that a commit takes: who then asks but now and again finds that it has
+ * been taken anew. A backup or a shell may hold it longer.
+ */
+const EAGER_MS = 5;
 const BUSY_RETRY_MS = 2;
 const MOST_BUSY_MS = 250;
 const fdatasync = promisify(fdatasyncByCallback);
-
-/** A change of the state, applied inside of a transaction that others share. */
-export interface Change {
-  /** May run again where the transaction did not come about; must not throw for any reason but the database's. */
-  readonly apply: () => void;
-  /**
-   * What it has to outlive before its promise resolves: this process, or the machine's power. `soon`: it resolves like
-   * the first, but the disk is asked to hold it at once.
-   */
-  readonly survives: 'process' | 'soon' | 'power';
-  /** Its promise rejects at the first failure, but it is tried again until it is written. */
-  readonly isLasting?: boolean;
-  /** Takes it back, where it was written and the disk then did not confirm it. */
-  readonly undo?: () => void;
-}
-
-/** Whoever keeps in memory what the transactions write. Must not throw but for the database's reasons. */
-export interface Companion {
-  /** Inside of each transaction, before its changes. */
-  begun(): void;
-  /** Right after it came about, before anybody is told. */
-  committed(): void;
-}
-
-/** Written, but the disk did not confirm it; it is being taken back. */
-export class UnconfirmedError extends Error {}
-
-interface Group {
-  changes: Change[];
-  committed: PromiseWithResolvers<void>;
-  durable: PromiseWithResolvers<void>;
-}
 
 /**
  * The one hand that writes the state file: all changes of one turn of the event loop share a transaction, and all
@@ -63,6 +54,7 @@ export class StateWriter {
   #syncing: Promise<void> | undefined;
   #isScheduled = false;
   #problem: string | undefined;
+  #trouble: Trouble | undefined;
   #lost: string | undefined;
   #companion: Companion | undefined;
   #busySinceMs: number | undefined;
@@ -70,7 +62,7 @@ export class StateWriter {
   constructor(database: DatabaseSync, path: string | undefined) {
     this.#database = database;
     this.#path = path;
-    this.#inode = path === undefined ? undefined : statSync(path).ino;
+    this.#inode = path === undefined ? undefined : inodeOf(path);
     this.#begin = database.prepare('BEGIN IMMEDIATE');
     this.#commit = database.prepare('COMMIT');
     this.#ticking = setInterval(() => this.#tick(), TICK_MS).unref();
@@ -114,30 +106,53 @@ export class StateWriter {
     // The event loop is over with: now it is right to wait for another's lock.
     this.#database.exec(`PRAGMA busy_timeout = ${MOST_BUSY_MS}`);
     this.#write();
-    if (this.#log !== undefined) {
-      fdatasyncSync(this.#log);
-      closeSync(this.#log);
+    while (this.#syncing !== undefined) await this.#syncing;
+    try {
+      if (this.#log !== undefined) fdatasyncSync(this.#log);
+    } finally {
+      if (this.#log !== undefined) closeSync(this.#log);
       this.#log = undefined;
+      this.#database.close();
     }
-    this.#database.close();
   }
 
   #tick(): void {
     const isThere = this.#path === undefined || inodeOf(this.#path) === this.#inode;
-    if (!isThere) this.#problem = 'state file: it was removed or replaced while in use; restart';
-    else if (this.#problem !== undefined) this.#write();
+    if (!isThere) this.#getInto('gone', GONE);
+    else if (this.#problem !== undefined) this.#recover();
     if (this.#problem !== undefined) return;
     try {
       for (const work of this.#housekeepers) work();
     } catch (error) {
-      if (codeOf(error) !== BUSY) this.#fail(error);
+      if (codeOf(error) !== BUSY) this.#getInto(troubleOf(error), problemOf(error, troubleOf(error)));
     }
+  }
+
+  #getInto(trouble: Trouble | undefined, problem: string): void {
+    this.#trouble = trouble;
+    this.#problem = problem;
+  }
+
+  /** Everything is well again once it has been shown to be. */
+  #recover(): void {
+    if (this.#trouble === 'damaged') return;
+    if (this.#trouble === 'unconfirmed' && !emptyLog(this.#database)) return;
+    try {
+      if (this.#trouble === 'unproven') probe(this.#database);
+    } catch (error) {
+      this.#getInto(troubleOf(error) ?? this.#trouble, problemOf(error, troubleOf(error)));
+      return;
+    }
+    this.#trouble = undefined;
+    this.#write();
   }
 
   #write(): void {
     this.#isScheduled = false;
     const group = this.#group;
     try {
+      // What is written to a file without a name, or one that is damaged, is lost.
+      if (this.#trouble === 'gone' || this.#trouble === 'damaged') throw new Error(this.#problem);
       this.#begin.run();
       this.#companion?.begun();
       for (const { apply } of group.changes) apply();
@@ -145,11 +160,11 @@ export class StateWriter {
       this.#companion?.committed();
     } catch (error) {
       this.#rollBack();
-      if (this.#waitsForLock(error)) setTimeout(() => this.#write(), BUSY_RETRY_MS);
+      if (codeOf(error) === BUSY && this.#problem === undefined) this.#waitForLock(error);
       else this.#fail(error);
       return;
     }
-    this.#problem = undefined;
+    if (this.#trouble === undefined) this.#problem = undefined;
     this.#busySinceMs = undefined;
     this.#group = newGroup();
     group.committed.resolve();
@@ -175,7 +190,7 @@ export class StateWriter {
     if (this.#path === undefined) return undefined;
     try {
       this.#log ??= openSync(`${this.#path}-wal`, 'r+');
-      await fdatasync(this.#log);
+      await Promise.all([fdatasync(this.#log), expectInode(this.#path, this.#inode)]);
       return undefined;
     } catch (error) {
       return error as Error;
@@ -188,37 +203,36 @@ export class StateWriter {
       group.durable.resolve();
       return;
     }
-    this.#problem = `state file: ${error.message}`;
+    if (error.message === GONE) this.#getInto('gone', GONE);
+    else this.#getInto('unconfirmed', problemOf(error, 'unconfirmed'));
     for (const { undo } of group.changes) {
       if (undo !== undefined) silently(this.write({ apply: undo, survives: 'process', isLasting: true }));
     }
     rejectAll(group, new UnconfirmedError(error.message));
   }
 
-  #waitsForLock(error: unknown): boolean {
-    if (codeOf(error) !== BUSY || this.#problem !== undefined) return false;
+  #waitForLock(error: unknown): void {
     this.#busySinceMs ??= performance.now();
-    this.#isScheduled = performance.now() - this.#busySinceMs < MOST_BUSY_MS;
-    return this.#isScheduled;
+    const busyMs = performance.now() - this.#busySinceMs;
+    if (busyMs >= MOST_BUSY_MS) {
+      this.#fail(error);
+      return;
+    }
+    this.#isScheduled = true;
+    if (busyMs < EAGER_MS) setImmediate(() => this.#write());
+    else setTimeout(() => this.#write(), BUSY_RETRY_MS);
   }
 
   #fail(error: unknown): void {
-    this.#problem = `state file: ${(error as Error).message}`;
     this.#busySinceMs = undefined;
-    if (codeOf(error) === FULL) this.#emptyLog();
+    // On a small disk the write-ahead log itself may be what fills it.
+    if (codeOf(error) === FULL) emptyLog(this.#database);
+    if (this.#trouble === undefined || codeOf(error) === CORRUPT)
+      this.#getInto(troubleOf(error), problemOf(error, troubleOf(error)));
     const group = this.#group;
     this.#group = newGroup();
     this.#group.changes = group.changes.filter(({ isLasting }) => isLasting === true);
     rejectAll(group, error);
-  }
-
-  /** On a small disk the write-ahead log itself may be what fills it. */
-  #emptyLog(): void {
-    try {
-      this.#database.exec('PRAGMA wal_checkpoint(TRUNCATE)');
-    } catch {
-      // Then it is something else that fills the disk.
-    }
   }
 
   #rollBack(): void {
@@ -228,29 +242,4 @@ export class StateWriter {
       // The next BEGIN fails, and says so.
     }
   }
-}
-
-function newGroup(): Group {
-  const group = {
-    changes: [],
-    committed: Promise.withResolvers<void>(),
-    durable: Promise.withResolvers<void>(),
-  };
-  // Whoever waits is told by the promise; one that nobody waits for must not end the process.
-  silently(group.committed.promise);
-  silently(group.durable.promise);
-  return group;
-}
-
-function rejectAll({ committed, durable }: Group, error: unknown): void {
-  committed.reject(error);
-  durable.reject(error);
-}
-
-function silently(promise: Promise<void>): void {
-  promise.catch(() => undefined);
-}
-
-function inodeOf(path: string): number | undefined {
-  return statSync(path, { throwIfNoEntry: false })?.ino;
 }

@@ -23,7 +23,7 @@ export async function withEvents<T>(where: Where, work: (events: Events) => Prom
   const { state } = settings;
   if (state.driver === 'memory')
     throw new CliError(
-      'state.driver: memory keeps nothing beyond the process of the gateway, so there is nothing to look at; write driver: sqlite',
+      'state.driver: memory keeps nothing beyond the process of the gateway, so there is nothing to look at; write driver: sqlite or redis',
     );
   // Looked for here, since opening a file that is not there would make it.
   if (state.driver === 'sqlite' && !existsSync(state.path))

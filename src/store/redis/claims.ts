@@ -18,6 +18,8 @@ interface InFlight {
 
 /** Claims of all gateways of one prefix together. */
 export interface SharedClaims extends Claims {
+  /** Whether a claim is still this token's, as far as its lease tells. */
+  holds(key: string, token: ClaimToken): boolean;
   /** Whether the value of a claim's key names an owner that is gone. */
   isVoid(key: string, held: string): boolean;
   close(): void;
@@ -66,6 +68,8 @@ export function sharedClaims({ link, prefix, owner, again }: SharedClaimsOptions
   async function take(key: string, leaseMs: number, voided = ''): Promise<ClaimAnswer> {
     lastToken += 1;
     const token = `${owner.name}:${lastToken}`;
+    // From before it is asked for: the lease ends here no later than at Redis.
+    const untilMs = performance.now() + leaseMs;
     const held = String(
       await link.ask((client) =>
         runScript(client, CLAIM, [claimKey(prefix, key)], [flightValue(token), leaseMs, voided]),
@@ -74,7 +78,7 @@ export function sharedClaims({ link, prefix, owner, again }: SharedClaimsOptions
     if (held === '') {
       // An overrun claim is taken over with its waiters: the new owner's outcome is theirs too.
       const settled = inFlight.get(key)?.settled ?? Promise.withResolvers<Settlement>();
-      inFlight.set(key, { token, untilMs: performance.now() + leaseMs, settled });
+      inFlight.set(key, { token, untilMs, settled });
       return { state: 'owned', token };
     }
     if (held.startsWith('kept:')) return { state: 'kept' };
@@ -130,6 +134,10 @@ export function sharedClaims({ link, prefix, owner, again }: SharedClaimsOptions
       const args = [held, JSON.stringify(settlement), OUTCOME_MS];
       write(RELEASE, keys, args).catch(() => undefined);
       finish(key, token, settlement);
+    },
+    holds(key, token) {
+      const own = inFlight.get(key);
+      return own?.token === token && own.untilMs > performance.now();
     },
     isVoid,
     close: waiting.close,

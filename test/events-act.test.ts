@@ -136,11 +136,13 @@ test('without ids and filters nothing is done, and both say what to give', async
     [['discard', '--state', 'dead', '--type', '*.made'], '--type *.made: give a type'],
     [['discard', dead.id, '--all'], 'not both'],
   ];
-  for (const [[command = '', ...words], sentence] of cases) {
-    const { exitCode, stdout, stderr } = await state.run(command, ...words);
-    expect([command, words, exitCode, stdout]).toEqual([command, words, 2, '']);
-    expect(stderr).toContain(sentence);
-  }
+  await Promise.all(
+    cases.map(async ([[command = '', ...words], sentence]) => {
+      const { exitCode, stdout, stderr } = await state.run(command, ...words);
+      expect([command, words, exitCode, stdout]).toEqual([command, words, 2, '']);
+      expect(stderr).toContain(sentence);
+    }),
+  );
   // An id like an option does not become one.
   expect((await state.run('discard', '--', '--all')).exitCode).toBe(1);
   expect(await idsIn('dead')).toEqual(new Set([dead.id]));

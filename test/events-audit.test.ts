@@ -105,7 +105,7 @@ describe('postern events audit', () => {
     const { stdout } = await audit('--json');
     expect(text().startsWith(before)).toBe(true);
     expect(lines().map(({ n }) => n)).toEqual([1, 2]);
-    expect(JSON.parse(stdout)).toEqual({ appended: 1, lines: 2, head: lines()[1].hash });
+    expect(JSON.parse(stdout)).toEqual({ appended: 1, lines: 2, head: lines()[1].hash, unreadable: 0 });
     expect((await audit('--verify')).exitCode).toBe(0);
   });
 

@@ -39,7 +39,7 @@ test('an operator finds a dead letter beside a gateway that runs, has it deliver
   const shown = await events('show', id);
   expect(shown.stdout).toMatch(/\nstate {5}dead, 1 attempt\n/);
   expect(shown.stdout).toContain('\npayload\n{"n":1}\n');
-  expect(shown.stdout).toMatch(/ http:\/\/127\.0\.0\.1:\d+ {2}422 [^\n]*\n {7}amount is missing\n$/);
+  expect(shown.stdout).toMatch(/ http:\/\/127\.0\.0\.1:\d+ {2}422\n {7}amount is missing\n$/);
 
   upstream.answer((_request, response) => response.end('thanks'));
   const retried = await events('retry', '--failed', '--since', '1h');

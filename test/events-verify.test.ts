@@ -236,7 +236,7 @@ test('a payload that was altered in the state is found, with the line of its eve
   await other.run('audit', '--file', file);
   const database = new DatabaseSync(other.file);
   database.exec(
-    `UPDATE payloads SET body = '{"amount":900}' WHERE seq = (SELECT seq FROM events WHERE id = '${event.id}')`,
+    `UPDATE payloads SET body = CAST('{"amount":900}' AS BLOB) WHERE seq = (SELECT seq FROM events WHERE id = '${event.id}')`,
   );
   database.close();
   const { exitCode, stdout } = await other.run('audit', '--verify', '--file', file);

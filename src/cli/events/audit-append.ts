@@ -6,6 +6,7 @@ import { type Chain, type Finding, readChain } from './audit-chain.ts';
 import { lock, openToAppend, withFile } from './audit-file.ts';
 import { auditFacts, readLine, writeLine } from './audit-line.ts';
 import { eachEvent } from './pages.ts';
+import { visible } from './visible.ts';
 import { count } from './words.ts';
 
 /** What a run added to a file. */
@@ -14,6 +15,9 @@ export interface Appended {
   readonly lines: number;
   /** The hash of the last line. */
   readonly head: string;
+  /** How many finished events have no line, since their payload's SHA-256 could not be read; and why, of the first. */
+  readonly unreadable: number;
+  readonly problem: string | undefined;
   /** What was done about a torn last line. */
   readonly repaired: string | undefined;
 }
@@ -59,6 +63,8 @@ async function append(
 
   let { n, head: previous, finishedMs: lastMs, bytes } = chain;
   let batch: string[] = [];
+  let unreadable = 0;
+  let problem: string | undefined;
   const flush = async (): Promise<void> => {
     if (batch.length === 0) return;
     bytes += await writeWhole(path, file, bytes, batch.join(''));
@@ -70,6 +76,11 @@ async function append(
     if (facts === undefined || finishedMs === undefined) continue;
     if (finishedMs > startedMs) break;
     if (chain.lineOf(event.id, finishedMs) !== undefined) continue;
+    if (event.unreadable !== undefined) {
+      unreadable += 1;
+      problem ??= `event ${visible(event.id)}: ${visible(event.unreadable)}`;
+      continue;
+    }
     const line = writeLine(facts, { n: n + 1, late: finishedMs < lastMs, previous });
     n += 1;
     previous = line.hash;
@@ -77,7 +88,7 @@ async function append(
     if (batch.push(`${line.text}\n`) === BATCH_LINES) await flush();
   }
   await flush();
-  return { appended: n - chain.n, lines: n, head: previous, repaired };
+  return { appended: n - chain.n, lines: n, head: previous, unreadable, problem, repaired };
 }
 
 /**

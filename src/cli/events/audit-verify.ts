@@ -94,14 +94,20 @@ async function lineProblem(
   event: EventSummary,
   events: Events,
 ): Promise<string | undefined> {
+  if (event.unreadable !== undefined) return unread(event.id, event.unreadable);
   const facts = auditFacts(event);
   if (facts === undefined || !chain.says(line, digestOf(facts)))
     return `this line does not say what the state says of the event ${visible(event.id)}: one of the two was altered`;
   const stored = await events.read(event.place);
   // Its retention ended since the page was read.
   if (stored === undefined) return undefined;
+  if (stored.unreadable !== undefined) return unread(event.id, stored.unreadable);
   const computed = sha256(stored.body);
   return computed === facts.body_sha256
     ? undefined
     : `the state holds another payload of the event ${visible(event.id)} than the one audited: its SHA-256 is ${computed}`;
+}
+
+function unread(id: string, why: string): string {
+  return `the payload of the event ${visible(id)} in the state cannot be compared: ${visible(why)}`;
 }

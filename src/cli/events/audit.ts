@@ -52,7 +52,7 @@ export function auditCommand(): Command {
     )
     .option(
       '--json',
-      'print {"appended", "lines", "head"}, or with --verify {"lines", "head", "findings", ...}',
+      'print {"appended", "lines", "head", "unreadable"}, or with --verify {"lines", "head", "findings", ...}',
     )
     .addHelpText('after', HELP)
     .action(async (typed: TypedAudit) => {
@@ -66,8 +66,16 @@ export function auditCommand(): Command {
 
 async function append(typed: TypedAudit): Promise<void> {
   const { file, route, json } = typed;
-  const { repaired, ...done } = await withEvents(typed, (events) => appendFinished(events, file, route));
+  const { repaired, problem, ...done } = await withEvents(typed, (events) =>
+    appendFinished(events, file, route),
+  );
   if (repaired !== undefined) process.stderr.write(`${repaired}\n`);
+  if (problem !== undefined) {
+    process.stderr.write(
+      `${count(done.unreadable, 'finished event')} could not be read and got no line: ${problem}\n`,
+    );
+    process.exitCode = 1;
+  }
   if (json) console.log(jsonText(done));
   else
     console.log(`${file}: ${count(done.appended, 'line')} appended, ${done.lines} in all; head ${done.head}`);

@@ -14,7 +14,7 @@ export function eventText(event: EventDetail, nowMs: number): string {
     'headers',
     ...headerLines(event),
     '',
-    ...payload(event.body),
+    ...payload(event),
     '',
     event.log.length === 0 ? 'no attempt yet' : 'attempts',
     ...event.log.flatMap(attemptLines),
@@ -37,7 +37,7 @@ function facts(event: EventDetail, nowMs: number): string[] {
     ['cert', certificate && `${certificate.subject} ${certificate.fingerprint}`],
     ['secret', event.secret === undefined ? undefined : `place ${event.secret} in the list`],
     ['request', `${event.method} ${event.path}${event.query}`],
-    ['body', `${count(event.bytes, 'byte')}, SHA-256 ${event.bodySha256}`],
+    ['body', `${count(event.bytes, 'byte')}, SHA-256 ${event.bodySha256 || 'not known'}`],
   ];
   return rows.flatMap(([name, value]) =>
     value === undefined ? [] : [`${name.padEnd(LABEL_WIDTH)} ${visible(value)}`],
@@ -55,7 +55,8 @@ function headerLines({ headers }: EventDetail): string[] {
   return lines.length === 0 ? ['  none'] : lines;
 }
 
-function payload(body: Buffer): string[] {
+function payload({ body, unreadable }: EventDetail): string[] {
+  if (unreadable !== undefined) return [visible(`what is encrypted of it is not shown: ${unreadable}`)];
   if (body.length === 0) return ['payload: empty'];
   const text = plainText(body);
   if (text !== undefined) return ['payload', text.trimEnd()];

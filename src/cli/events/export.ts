@@ -30,21 +30,33 @@ export function exportCommand(): Command {
     .action(async (typed: TypedExport) => {
       const filter = readFilter(typed);
       const { output } = typed;
-      const number = await withEvents(typed, (events) =>
+      const { number, unreadable } = await withEvents(typed, (events) =>
         output === undefined ? exportAll(events, filter, write) : exportTo(output, events, filter),
       );
       process.stderr.write(
         `${count(number, 'event')} exported${output === undefined ? '' : ` to ${output}`}\n`,
       );
+      if (unreadable > 0) {
+        process.stderr.write(
+          `${count(unreadable, 'event')} of them without what cannot be decrypted: see unreadable\n`,
+        );
+        process.exitCode = 1;
+      }
     });
+}
+
+interface Exported {
+  readonly number: number;
+  readonly unreadable: number;
 }
 
 async function exportAll(
   events: Events,
   filter: EventFilter,
   take: (line: string) => Promise<void>,
-): Promise<number> {
+): Promise<Exported> {
   let number = 0;
+  let unreadable = 0;
   try {
     for await (const { place } of eachEvent(events, filter)) {
       // What was removed since the page was read is left out.
@@ -52,15 +64,16 @@ async function exportAll(
       if (event === undefined) continue;
       await take(`${jsonText(detailJson(event))}\n`);
       number += 1;
+      if (event.unreadable !== undefined) unreadable += 1;
     }
   } catch (error) {
     if (!(error instanceof ReaderGone)) throw error;
   }
-  return number;
+  return { number, unreadable };
 }
 
 /** Leaves a whole file or none. */
-async function exportTo(output: string, events: Events, filter: EventFilter): Promise<number> {
+async function exportTo(output: string, events: Events, filter: EventFilter): Promise<Exported> {
   // Exclusive: what is there, be it a link, a device or last night's export, is left alone.
   const file = await open(output, 'wx', 0o600).catch((error: NodeJS.ErrnoException) => {
     throw error.code === 'EEXIST'
@@ -68,10 +81,10 @@ async function exportTo(output: string, events: Events, filter: EventFilter): Pr
       : new CliError(`cannot make ${output}: ${error.message}`);
   });
   try {
-    const number = await exportAll(events, filter, (line) => writeLine(file, line, output));
+    const exported = await exportAll(events, filter, (line) => writeLine(file, line, output));
     await file.sync();
     await file.close();
-    return number;
+    return exported;
   } catch (error) {
     await file.close().catch(() => undefined);
     await rm(output, { force: true });

@@ -53,6 +53,8 @@ function bodyOf(found: readonly EventDetail[], id: string): Buffer {
       `${visible(id)} names ${found.length} events: say which by --route or by its own id: ${ids}`,
     );
   }
+  if (event.unreadable !== undefined)
+    throw new CliError(`the payload of ${visible(event.id)} is not known: ${visible(event.unreadable)}`);
   // What the sender chose to write must not act on the operator's terminal.
   if (process.stdout.isTTY && plainText(event.body) === undefined)
     misuse(

@@ -10,7 +10,7 @@ interface Column {
 }
 
 const SEPARATOR = '  ';
-const NARROWEST = 8;
+const NARROWEST = 6;
 /** From here on there is room for a whole point in time. */
 const WIDE = 130;
 
@@ -25,7 +25,12 @@ const COLUMNS: readonly Column[] = [
       wide ? `${isoTime(receivedMs).slice(0, 19)}Z` : `${spanText(nowMs - receivedMs)} ago`,
   },
   { name: 'tries', cell: ({ attempts }) => String(attempts) },
-  { name: 'last', cell: ({ status, reason }) => String(status ?? reason ?? '-'), yields: true },
+  {
+    name: 'last',
+    cell: ({ status, reason = '-' }, _nowMs, wide) =>
+      String(status ?? (wide ? reason : reason.replace('upstream.', ''))),
+    yields: true,
+  },
   { name: 'due', cell: ({ dueMs }, nowMs) => (dueMs === undefined ? '-' : dueText(dueMs, nowMs)) },
 ];
 

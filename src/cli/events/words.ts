@@ -18,10 +18,11 @@ export function summaryJson(event: EventSummary): Record<string, unknown> {
     upstream_status: event.status,
     reason: event.reason,
     bytes: event.bytes,
-    body_sha256: event.bodySha256,
+    body_sha256: event.bodySha256 === '' ? undefined : event.bodySha256,
     address: event.address,
     certificate: event.certificate,
     secret: event.secret,
+    unreadable: event.unreadable,
   };
 }
 

@@ -1,17 +1,13 @@
 import type { ClaimAnswer, Claims, ClaimToken, Settlement } from '../../types.ts';
+import type { Again } from './again.ts';
 import { CLAIM, KEEP, RELEASE } from './claim-scripts.ts';
 import type { Link } from './link.ts';
 import type { Owner } from './owner.ts';
-import { runScript } from './scripts.ts';
-import { openUnsettled } from './unsettled.ts';
+import { runScript, type Script } from './scripts.ts';
 import { openWaiting } from './waiting.ts';
 
 /** How long the outcome of a failed delivery is left for copies that wait at another gateway. */
 const OUTCOME_MS = 30_000;
-const CLAIMED_AGAIN: Settlement = Object.freeze({
-  reason: 'claim.in_flight',
-  detail: 'the gateway that had the event is gone',
-});
 
 interface InFlight {
   readonly token: string;
@@ -42,15 +38,20 @@ export function keptValue({ status }: Settlement): string {
   return `kept:${status ?? 200}`;
 }
 
-export function sharedClaims(link: Link, prefix: string, owner: Owner): SharedClaims {
+export interface SharedClaimsOptions {
+  readonly link: Link;
+  readonly prefix: string;
+  readonly owner: Owner;
+  readonly again: Again;
+}
+
+export function sharedClaims({ link, prefix, owner, again }: SharedClaimsOptions): SharedClaims {
   const inFlight = new Map<string, InFlight>();
   const claiming = new Map<string, Promise<ClaimAnswer>>();
-  const unsettled = openUnsettled(link);
   const waiting = openWaiting(link, {
     keyOf: (key) => claimKey(prefix, key),
     outcomeKeyOf: (held) => outcomeKey(prefix, held),
     isVoid,
-    abandoned: CLAIMED_AGAIN,
   });
   let lastToken = 0;
 
@@ -81,6 +82,21 @@ export function sharedClaims(link: Link, prefix: string, owner: Owner): SharedCl
     return { state: 'in flight', settled: waiting.outcomeOf(key, held) };
   }
 
+  /** Rejects where it could not be written now; it is tried again then. */
+  async function write(
+    script: Script,
+    keys: readonly string[],
+    args: readonly (string | number)[],
+  ): Promise<void> {
+    const run = () => link.ask((client) => runScript(client, script, keys, args));
+    try {
+      await run();
+    } catch (error) {
+      again.add(() => run().then(() => true));
+      throw error;
+    }
+  }
+
   function finish(key: string, token: ClaimToken, settlement: Settlement): void {
     const claim = inFlight.get(key);
     if (claim?.token !== token) return;
@@ -103,7 +119,7 @@ export function sharedClaims(link: Link, prefix: string, owner: Owner): SharedCl
     async keep(key, token, settlement, rememberMs) {
       const args = [flightValue(token), keptValue(settlement), rememberMs];
       try {
-        await unsettled.run((client) => runScript(client, KEEP, [claimKey(prefix, key)], args));
+        await write(KEEP, [claimKey(prefix, key)], args);
       } finally {
         finish(key, token, settlement);
       }
@@ -112,22 +128,22 @@ export function sharedClaims(link: Link, prefix: string, owner: Owner): SharedCl
       const held = flightValue(token);
       const keys = [claimKey(prefix, key), outcomeKey(prefix, held)];
       const args = [held, JSON.stringify(settlement), OUTCOME_MS];
-      unsettled.run((client) => runScript(client, RELEASE, keys, args)).catch(() => undefined);
+      write(RELEASE, keys, args).catch(() => undefined);
       finish(key, token, settlement);
     },
     isVoid,
-    close: () => {
-      waiting.close();
-      unsettled.close();
-    },
+    close: waiting.close,
   };
 }
 
 /** The answer for a copy, given that for the one that asked first. */
 function besides(first: ClaimAnswer, own: InFlight | undefined): ClaimAnswer {
   if (first.state !== 'owned') return first;
-  if (own === undefined) return { state: 'in flight', settled: Promise.resolve(CLAIMED_AGAIN) };
-  return { state: 'in flight', settled: own.settled.promise };
+  // Settled already: whoever comes second asks again.
+  return {
+    state: 'in flight',
+    settled: own === undefined ? Promise.resolve(undefined) : own.settled.promise,
+  };
 }
 
 function outcomeKey(prefix: string, held: string): string {

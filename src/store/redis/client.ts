@@ -21,7 +21,8 @@ export function connectClient({ url, tls }: RedisSettings): Client {
     ...(url.password !== undefined && { password: url.password }),
     connectionName: 'postern',
     connectTimeout: CONNECT_MS,
-    commandTimeout: ANSWER_MS,
+    // Ends a handshake that hangs; whoever waits for an answer is told sooner.
+    commandTimeout: 2 * ANSWER_MS,
     disconnectTimeout: 200,
     maxRetriesPerRequest: null,
     autoResendUnfulfilledCommands: false,
@@ -51,7 +52,7 @@ export function connectClient({ url, tls }: RedisSettings): Client {
     name: url.master as string,
     enableTLSForSentinelMode: url.isTls,
     ...(url.isTls && { sentinelTLS: tlsOptions(tls) }),
-    sentinelCommandTimeout: ANSWER_MS,
+    sentinelCommandTimeout: 2 * ANSWER_MS,
     sentinelRetryStrategy: pauseMs,
     failoverDetector: true,
     sentinelReconnectStrategy: pauseMs,

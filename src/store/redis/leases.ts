@@ -1,4 +1,4 @@
-import type { Attempt, Disposal, Lease, LeaseRequest, Retention } from '../../events.ts';
+import type { Attempt, Disposal, Lease, Retention } from '../../events.ts';
 import type { Sealer } from '../seal.ts';
 import { indexKey, indexMember } from './event-index.ts';
 import { eventIn, factsIn, storedAttempt } from './job.ts';
@@ -23,7 +23,7 @@ export interface LeasesOptions {
 
 /** The jobs that this process delivers. */
 export interface Leases {
-  take(at: RouteQueue, route: string, request: LeaseRequest): Promise<readonly Lease[]>;
+  take(at: RouteQueue, route: string, count: number, leaseMs: number): Promise<readonly Lease[]>;
   settle(at: RouteQueue, lease: Lease, attempt: Attempt, disposal: Disposal): Promise<boolean>;
   giveBack(at: RouteQueue, lease: Lease, dueMs: number): Promise<void>;
   /** Whether the token of a lock is of an owner that is gone. */
@@ -136,10 +136,8 @@ export function openLeases({ link, prefix, owner, sealer, retention, warn }: Lea
   }
 
   return {
-    async take(at, route, { count, leaseMs, pace }) {
+    async take(at, route, count, leaseMs) {
       at.worker.opts.lockDuration = leaseMs;
-      if (pace === undefined) delete at.worker.opts.limiter;
-      else at.worker.opts.limiter = { max: pace.count, duration: pace.perMs };
       const first = await takeOne(at, route);
       if (first === undefined) return [];
       const others = Array.from({ length: count - 1 }, () => takeOne(at, route));

@@ -1,7 +1,7 @@
 import type { RedisSettings } from '../../settings.ts';
 import { ANSWER_MS, type Client, connectClient } from './client.ts';
 import { explain, isAway } from './fault.ts';
-import { within } from './within.ts';
+import { TimedOut, within } from './within.ts';
 
 const TICK_MS = 250;
 /** How often a Redis of which nothing bad is known is asked. */
@@ -110,7 +110,9 @@ export function openLink(
         return await within(send(client), ANSWER_MS);
       } catch (error) {
         const reason = explain(error);
-        if (isAway(error)) lose(reason);
+        // Much may have been asked at once: whether Redis is away is for the probe to say.
+        if (error instanceof TimedOut) void look();
+        else if (isAway(error)) lose(reason);
         throw new Error(reason);
       }
     },

@@ -1,6 +1,7 @@
 import type { StateSettings } from '../../settings.ts';
 import type { Store } from '../../types.ts';
 import { sealer } from '../seal.ts';
+import { openAgain } from './again.ts';
 import { CLAIM, KEEP, RELEASE } from './claim-scripts.ts';
 import { sharedClaims } from './claims.ts';
 import type { Client } from './client.ts';
@@ -27,13 +28,15 @@ export async function redisStore(settings: RedisStateSettings, notes: RedisNotes
   const prefix = `{${settings.prefix}}`;
   const owner = openOwner();
   const link = openLink(settings, (client) => tryOut(client, prefix, owner.name), notes);
-  const claims = sharedClaims(link, prefix, owner);
+  const again = openAgain(link);
+  const claims = sharedClaims({ link, prefix, owner, again });
   const [first, ...others] = settings.keys;
   const queue = sharedQueue({
     link,
     prefix,
     owner,
     claims,
+    again,
     sealer: first && sealer([first, ...others]),
     retention: settings.retention,
     warn: notes.warn,
@@ -56,6 +59,7 @@ export async function redisStore(settings: RedisStateSettings, notes: RedisNotes
     problem: link.problem,
     async close() {
       claims.close();
+      again.close();
       await queue.close();
       await link.close();
       owner.end();

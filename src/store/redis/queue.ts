@@ -1,14 +1,16 @@
 import type { AcceptedClaim, Queue, QueueCount, QueuedEvent, Retention } from '../../events.ts';
 import type { Sealer } from '../seal.ts';
+import type { Again } from './again.ts';
 import type { SharedClaims } from './claims.ts';
 import { indexKey, indexMember, routesKey } from './event-index.ts';
 import { factsIn, jobData, jobIdOf, jobName } from './job.ts';
 import { openLeases, progressOf } from './leases.ts';
 import type { Link } from './link.ts';
 import type { Owner } from './owner.ts';
+import { sharedPace } from './pace.ts';
 import { removeOld } from './retention.ts';
 import { openRouteQueue, type RouteJob, type RouteQueue } from './route-queue.ts';
-import { takeOver } from './takeover.ts';
+import { type Outlook, takeOver } from './takeover.ts';
 
 const POLL_MS = 250;
 /** How often what was kept long enough is removed. */
@@ -20,6 +22,7 @@ export interface SharedQueueOptions {
   readonly prefix: string;
   readonly owner: Owner;
   readonly claims: SharedClaims;
+  readonly again: Again;
   readonly sealer: Sealer | undefined;
   readonly retention: Retention;
   readonly warn: (sentence: string) => void;
@@ -31,19 +34,13 @@ export interface SharedQueue extends Queue {
 
 /** The queue of all gateways of one prefix together: BullMQ's, one for each route. */
 export function sharedQueue(options: SharedQueueOptions): SharedQueue {
-  const { link, prefix, claims, sealer, retention } = options;
+  const { link, prefix, claims, again, sealer, retention } = options;
   const leases = openLeases(options);
+  const pace = sharedPace(link, prefix);
   const routes = new Map<string, RouteQueue>();
   const wakes: ((route: string) => void)[] = [];
-  /** What was refused for want of an answer, and may be stored all the same. */
-  let withdrawn: { route: string; jobId: string }[] = [];
   let polls = 0;
   link.onBack(() => {
-    for (const { route, jobId } of withdrawn)
-      at(route)
-        .queue.remove(jobId)
-        .catch(() => undefined);
-    withdrawn = [];
     for (const route of routes.keys()) for (const wake of wakes) wake(route);
   });
 
@@ -81,12 +78,20 @@ export function sharedQueue(options: SharedQueueOptions): SharedQueue {
     await link.ask((client) => client.zrem(indexKey(prefix), member));
   }
 
+  /** Removes what was refused for want of an answer, should it be stored all the same. */
+  async function withdraw(route: string, jobId: string): Promise<boolean> {
+    const { queue } = at(route);
+    const job = await link.ask(() => queue.getJob(jobId));
+    if (job === undefined) return false;
+    if (job.finishedOn === undefined) await link.ask(() => queue.remove(jobId));
+    return true;
+  }
+
   const isVoid = (token: string) => leases.isVoid(token);
 
   async function look(route: string): Promise<void> {
-    const { waiting, dueMs } = await takeOver(link, at(route).base, isVoid);
-    const isDue = waiting > 0 || (dueMs !== undefined && dueMs <= Date.now());
-    if (isDue) for (const wake of wakes) wake(route);
+    const outlook = await takeOver(link, at(route).base, isVoid);
+    if (isDue(outlook)) for (const wake of wakes) wake(route);
   }
 
   const polling = setInterval(() => {
@@ -105,26 +110,25 @@ export function sharedQueue(options: SharedQueueOptions): SharedQueue {
         await store(event, jobId, claim);
       } catch (error) {
         // Its sender will send it again, and nothing would tell the two apart.
-        if (event.messageId === undefined) withdrawn.push({ route: event.route, jobId });
+        if (event.messageId === undefined) again.add(() => withdraw(event.route, jobId));
         throw error;
       }
       // The event is stored: should its claim not be kept now, a copy is known by its job.
       if (claim !== undefined)
         await claims.keep(claim.key, claim.token, ACCEPTED, claim.rememberMs).catch(() => undefined);
     },
-    async lease(route, request) {
+    async lease(route, { count, leaseMs, pace: limit }) {
       const opened = at(route);
-      // Before the first: what a process of this machine held that is gone.
+      // First of all what nobody delivers any more, be it that a process of this machine is gone.
       const before = await takeOver(link, opened.base, isVoid);
-      const taken = await leases.take(opened, route, request);
-      if (taken.length === request.count) return { leases: taken, againMs: 0 };
-      if (request.pace !== undefined) {
-        const { count } = request.pace;
-        const pauseMs = await link.ask(() => opened.queue.getRateLimitTtl(count));
-        if (pauseMs > 0) return { leases: taken, againMs: pauseMs };
-      }
-      const { dueMs = before.dueMs } = await takeOver(link, opened.base, isVoid);
-      return { leases: taken, againMs: dueMs && Math.max(dueMs - Date.now(), 0) };
+      if (!isDue(before)) return { leases: [], againMs: untilDue(before) };
+      const room = limit && (await pace.begin(route, limit, count));
+      const most = room?.count ?? count;
+      const taken = most === 0 ? [] : await leases.take(opened, route, most, leaseMs);
+      if (limit !== undefined && taken.length < most) await pace.giveBack(route, limit, most - taken.length);
+      if (taken.length === count) return { leases: taken, againMs: 0 };
+      if (room !== undefined && taken.length === most) return { leases: taken, againMs: room.againMs };
+      return { leases: taken, againMs: untilDue(await takeOver(link, opened.base, isVoid)) };
     },
     settle: (lease, attempt, disposal) => leases.settle(at(lease.event.route), lease, attempt, disposal),
     giveBack: (lease, dueMs) => leases.giveBack(at(lease.event.route), lease, dueMs),
@@ -138,6 +142,16 @@ export function sharedQueue(options: SharedQueueOptions): SharedQueue {
       await Promise.all([...routes.values()].map((opened) => opened.close()));
     },
   };
+}
+
+function isDue({ waiting, dueMs }: Outlook): boolean {
+  return waiting > 0 || (dueMs !== undefined && dueMs <= Date.now());
+}
+
+/** After how many milliseconds something is due; `undefined`: not before it is accepted. */
+function untilDue({ waiting, dueMs }: Outlook): number | undefined {
+  if (waiting > 0) return 0;
+  return dueMs && Math.max(dueMs - Date.now(), 0);
 }
 
 /** Whether the job that is there is of an earlier event, done with, whose place this one takes. */

@@ -69,17 +69,22 @@ export async function cutAtRandom(
   return { crashes, unconfirmed, missing: [...missing] };
 }
 
-/** The message ids that the next start will find, from copies: to look is to change. */
+/**
+ * The message ids that the next start will find, from copies: to look is to change.
+ * @throws Error where the file is damaged
+ */
 function eventsIn(files: readonly string[], folder: string): ReadonlySet<string> {
   mkdirSync(folder);
   for (const file of files.filter(existsSync)) cpSync(file, join(folder, basename(file)));
   const database = new DatabaseSync(join(folder, basename(files[0] as string)));
   try {
-    const [{ integrity_check: verdict } = {}] = database.prepare('PRAGMA integrity_check').all();
-    if (verdict !== 'ok') throw new Error(`the state file is damaged: ${verdict}`);
+    const verdict = database.prepare('PRAGMA integrity_check').get()?.integrity_check;
+    if (verdict !== 'ok') throw new Error(String(verdict));
     const isThere = database.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'events'").get() !== undefined;
     const rows = isThere ? database.prepare('SELECT message_id AS id FROM events').all() : [];
     return new Set(rows.map(({ id }) => String(id)));
+  } catch (error) {
+    throw new Error(`the power failure has damaged the state file: ${(error as Error).message}`);
   } finally {
     database.close();
     rmSync(folder, { recursive: true });

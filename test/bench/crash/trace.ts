@@ -27,7 +27,8 @@ export function* readTrace(log: string): Generator<Operation> {
   const begun = new Map<string, string>();
   for (const line of linesOf(log)) {
     const [, by = '', said = ''] = /^(\d+) +(.*)$/.exec(line) ?? [];
-    if (said === '' || said.startsWith('+++') || said.startsWith('---')) continue;
+    // What the kill interrupted has no result: it may have been done or not, and nobody was told.
+    if (/^$|^\+\+\+|^---|<detached \.\.\.>$/.test(said)) continue;
     if (said.endsWith('<unfinished ...>')) {
       const start = said.slice(0, -'<unfinished ...>'.length).trimEnd();
       begun.set(by, start);
@@ -46,7 +47,7 @@ function* syncing(call: string, by: string): Generator<Operation> {
   if (file !== undefined) yield { kind: 'syncing', file: decoded(file).toString(), by };
 }
 
-/** One whole call with its result. A process that was killed in it has none, and may have done it or not. */
+/** One whole call with its result. */
 function* finished(call: string, by: string): Generator<Operation> {
   const [, name = '', inner = '', result = ''] = /^(\w+)\((.*)\) += (\?|-?\d+)/.exec(call) ?? [];
   const [, descriptor = ''] = /^\d+<([^>]+)>/.exec(inner) ?? [];

@@ -182,7 +182,12 @@ export function openLeases({ link, prefix, owner, sealer, retention, warn }: Lea
     async giveBack(at, lease, dueMs) {
       const token = String(lease.token);
       const job = held.get(token);
-      if (job !== undefined) await putBack(at, job, token, dueMs);
+      if (job === undefined) return;
+      await putBack(at, job, token, dueMs).catch((error: unknown) => {
+        // Then it is void, and taken over: nothing of it was sent.
+        held.delete(token);
+        throw error;
+      });
     },
     isVoid(token) {
       const [name = ''] = token.split(':');

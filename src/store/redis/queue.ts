@@ -133,10 +133,15 @@ export function sharedQueue(options: SharedQueueOptions): SharedQueue {
       const room = limit && (await pace.begin(route, limit, count));
       const most = room?.count ?? count;
       const taken = most === 0 ? [] : await leases.take(opened, route, most, leaseMs);
-      if (limit !== undefined && taken.length < most) await pace.giveBack(route, limit, most - taken.length);
       if (taken.length === count) return { leases: taken, againMs: 0 };
       if (room !== undefined && taken.length === most) return { leases: taken, againMs: room.againMs };
-      return { leases: taken, againMs: untilDue(await takeOver(link, opened.base, isVoid)) };
+      try {
+        if (limit !== undefined) await pace.giveBack(route, limit, most - taken.length);
+        return { leases: taken, againMs: untilDue(await takeOver(link, opened.base, isVoid)) };
+      } catch {
+        // What has been taken must be delivered: nobody else gets it before its lease ends.
+        return { leases: taken, againMs: POLL_MS };
+      }
     },
     settle: (lease, attempt, disposal) => leases.settle(at(lease.event.route), lease, attempt, disposal),
     giveBack: (lease, dueMs) => leases.giveBack(at(lease.event.route), lease, dueMs),

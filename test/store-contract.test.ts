@@ -510,6 +510,23 @@ describe.each(DRIVERS.filter(({ isMissing }) => !isMissing))('$name', (driver) =
       },
     );
 
+    test.runIf(driver.isOrdered)(
+      'puts one back before another of its key that waits for its next attempt',
+      async () => {
+        const events = await state.events();
+        const [one, two] = [await add({ orderKey: 'k' }), await add({ orderKey: 'k' })];
+        await settle(await leaseOne(), DEAD);
+        await settle(await leaseOne(), { state: 'waiting', dueMs: Date.now() + HOUR_MS });
+        await events.retry({ states: ['dead'] });
+        const next = await leaseOne();
+        expect(next.event.id).toBe(one.id);
+        await settle(next, DELIVERED, OK);
+        expect(await lease(MANY)).toEqual([]);
+        await events.retry({ id: two.id });
+        expect(idsOf(await lease(MANY))).toEqual([two.id]);
+      },
+    );
+
     test.runIf(driver.isOrdered)('lets the next of a key go on by discarding the one before it', async () => {
       const events = await state.events();
       const [one, two] = [await add({ orderKey: 'k' }), await add({ orderKey: 'k' })];

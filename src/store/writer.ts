@@ -10,7 +10,7 @@ import {
   silently,
   UnconfirmedError,
 } from './change.ts';
-import { BUSY, CORRUPT, codeOf, FULL } from './state-file.ts';
+import { BUSY, CORRUPT, codeOf, FULL } from './result-code.ts';
 import {
   emptyLog,
   expectInode,

@@ -117,13 +117,6 @@ export function loadState(
       'memory is of one process, so with listen.reuse_port an event and its copy that reach two would both be delivered; write driver: sqlite or redis',
     );
   }
-  if (driver === 'redis' && retention?.size !== undefined) {
-    report.add(
-      ['state', 'retention', 'size'],
-      'the driver redis does not bound what delivered events take up; remove size, and shorten delivered instead',
-      'key',
-    );
-  }
   const redis = driver === 'redis' ? loadRedis(values, right('url'), report, watched) : undefined;
   if (path === undefined || prefix === undefined || retention === undefined) return undefined;
   const kept = {

@@ -1,5 +1,6 @@
 import type { AcceptedClaim } from '../events.ts';
 import type { ClaimAnswer, Claims, ClaimToken, Settlement } from '../types.ts';
+import { bootMs } from './boot-clock.ts';
 
 /** Where kept claims are written down; the drivers differ only in this. */
 export interface KeptClaims {
@@ -27,6 +28,7 @@ export interface OthersClaims {
 /** A claim in flight of this process. */
 export interface Flight {
   readonly token: number;
+  /** By `bootMs`: no jump of the wall clock makes two deliver at once. */
   readonly untilMs: number;
   /** Made when the first copy waits for it. */
   settled: PromiseWithResolvers<Settlement | undefined> | undefined;
@@ -100,13 +102,13 @@ export function claimStore(
 
   const claims: Claims = {
     claim(key, leaseMs) {
-      const nowMs = Date.now();
+      const nowMs = bootMs();
       const current = here.get(key);
       if (current !== undefined && current.untilMs > nowMs) {
         current.settled ??= Promise.withResolvers<Settlement | undefined>();
         return { state: 'in flight', settled: current.settled.promise };
       }
-      if (kept.has(key, nowMs)) return { state: 'kept' };
+      if (kept.has(key, Date.now())) return { state: 'kept' };
       lastToken += 1;
       const flight: Flight = {
         token: lastToken,

@@ -15,7 +15,7 @@ const PAUSE_MS = 5;
 export function actor(database: DatabaseSync, clock: { now(): number }): Pick<Events, 'retry' | 'discard'> {
   const [books, order] = [openBooks(database), openOrder(database)];
   const remove = remover(database, books, order);
-  const hurry = database.prepare('UPDATE events SET due = ?, base = attempts WHERE seq = ?');
+  const hurry = database.prepare('UPDATE events SET due = ? WHERE seq = ?');
   const revive = database.prepare(`
     UPDATE events SET state = ?, due = ?, base = attempts, finished = NULL, finish_no = NULL WHERE seq = ?`);
 

@@ -1,5 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite';
 import type { Settlement } from '../types.ts';
+import { bootMs } from './boot-clock.ts';
 
 /**
  * Claims in flight of processes that share the file. The table stays as small as what is in flight: a claim that nobody
@@ -10,32 +11,31 @@ export const FLIGHTS_SCHEMA = `
     key TEXT PRIMARY KEY,
     owner INTEGER NOT NULL,
     token INTEGER NOT NULL,
-    until INTEGER NOT NULL,
+    until REAL NOT NULL, -- by the clock that counts since the system's start
     awaited INTEGER NOT NULL, -- 1: another process waits for the outcome
     outcome TEXT -- NULL: in flight
   ) STRICT, WITHOUT ROWID;
 `;
 
-/** How long an outcome stays for those who wait for it, and an overrun claim for its owner. */
-const STAYS_MS = 60_000;
+/** How long an overrun claim stays for its owner, and an outcome for those who wait: they look every 50 ms. */
+const OVERRUN_MS = 60_000;
+const OUTCOME_MS = 10_000;
 
 /** What became of a flight: under way, settled, or void: then nobody delivers the event any more. */
 export type FlightState = 'in flight' | 'void' | Settlement;
 
 /** All but `stateOf` belong into a transaction. */
 export interface Flights {
-  stateOf(key: string, nowMs: number): FlightState;
+  stateOf(key: string): FlightState;
   /** Has the outcome left for this process. */
   awaitOutcome(key: string): void;
   put(key: string, token: number, untilMs: number): void;
   /** Whether nobody else has taken the claim over. */
   isMine(key: string, token: number): boolean;
   /** Ends a flight of this process, unless another has taken it over. */
-  end(key: string, token: number, settlement: Settlement, nowMs: number): void;
+  end(key: string, token: number, settlement: Settlement): void;
   removeMine(): void;
-  /** Ends what processes had in flight that are not there any more. */
-  removeOwnerless(): void;
-  sweep(nowMs: number): void;
+  sweep(): void;
 }
 
 interface Row {
@@ -53,14 +53,16 @@ export function openFlights(database: DatabaseSync, owner: number): Flights {
   const remove = database.prepare(`DELETE FROM flights WHERE ${mine} AND awaited = 0`);
   const settle = database.prepare(`UPDATE flights SET outcome = ?, until = ? WHERE ${mine}`);
   const removeMine = database.prepare('DELETE FROM flights WHERE owner = ? AND outcome IS NULL');
-  const sweep = database.prepare('DELETE FROM flights WHERE until <= ?');
+  const sweep = database.prepare(
+    'DELETE FROM flights WHERE until < ?1 - ?2 OR (outcome IS NOT NULL AND until NOT BETWEEN ?1 - ?3 AND ?1)',
+  );
   const rowOf = (key: string): Row | undefined => select.get(key) as Row | undefined;
   return {
-    stateOf(key, nowMs) {
+    stateOf(key) {
       const row = rowOf(key);
       if (row === undefined) return 'void';
       if (row.outcome !== null) return JSON.parse(row.outcome) as Settlement;
-      return row.until > nowMs ? 'in flight' : 'void';
+      return row.until > bootMs() ? 'in flight' : 'void';
     },
     awaitOutcome: (key) => void setAwaited.run(key),
     put: (key, token, untilMs) => void put.run(key, owner, token, untilMs),
@@ -68,17 +70,17 @@ export function openFlights(database: DatabaseSync, owner: number): Flights {
       const row = rowOf(key);
       return row === undefined || row.outcome !== null || (row.owner === owner && row.token === token);
     },
-    end(key, token, settlement, nowMs) {
+    end(key, token, settlement) {
       if (remove.run(key, owner, token).changes === 1) return;
-      settle.run(JSON.stringify(settlement), nowMs, key, owner, token);
+      settle.run(JSON.stringify(settlement), bootMs(), key, owner, token);
     },
     removeMine: () => void removeMine.run(owner),
-    removeOwnerless: ownerlessRemover(database),
-    sweep: (nowMs) => void sweep.run(nowMs - STAYS_MS),
+    // What was settled in the future was settled before the system's last start.
+    sweep: () => void sweep.run(bootMs(), OVERRUN_MS, OUTCOME_MS),
   };
 }
 
-/** What is settled stays for those who wait for it. */
+/** Ends what processes had in flight that are not there any more; what is settled stays for those who wait for it. */
 export function ownerlessRemover(database: DatabaseSync): () => void {
   const remove = database.prepare(
     'DELETE FROM flights WHERE outcome IS NULL AND owner NOT IN (SELECT id FROM processes)',

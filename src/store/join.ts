@@ -1,7 +1,7 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { setTimeout } from 'node:timers/promises';
+import { goneSentence } from './gone.ts';
 import { enter, lockOfGone, type Neighbour, neighbourList, type Presence } from './presence.ts';
-import { goneSentence } from './sharing.ts';
 
 const LOOK_AGAIN_MS = 10;
 const HAND_OVER_MS = 5000;
@@ -37,8 +37,11 @@ export async function join(options: JoinOptions): Promise<Joined> {
   try {
     await othersShare(options, entered);
   } catch (error) {
-    transact(database, () => entered.remove(entered.id));
-    entered.end();
+    transact(database, () => {
+      entered.remove(entered.id);
+      entered.lock.removeFile();
+    });
+    entered.lock.letGo();
     throw error;
   }
   database.exec('PRAGMA busy_timeout = 0');
@@ -85,20 +88,18 @@ function clearing<T>(
         const lock = id === own ? undefined : lockOfGone(database, id);
         if (lock === undefined) return true;
         gone.push({ pid, lock });
+        // Before its entry is: without a file it counts as gone, and without an entry nobody would look for its file.
+        lock.removeFile();
         remove.run(id);
         return false;
       });
       removeOwnerless();
       return work(living);
     });
-    for (const { pid, lock } of gone) {
-      lock.end();
-      warn(goneSentence(pid));
-    }
+    for (const { pid } of gone) warn(goneSentence(pid));
     return result;
-  } catch (error) {
+  } finally {
     for (const { lock } of gone) lock.letGo();
-    throw error;
   }
 }
 

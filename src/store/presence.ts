@@ -27,8 +27,8 @@ export interface Presence {
   /** Belong into a transaction. */
   setAlone(isAlone: boolean): void;
   remove(id: number): void;
-  /** Lets go of the lock: from now on this process counts as gone. */
-  end(): void;
+  /** This process's own. */
+  readonly lock: ProcessLock;
 }
 
 /**
@@ -55,7 +55,7 @@ export function enter(database: DatabaseSync, isAlone: boolean): Presence {
     lockOfGone: (other) => lockOfGone(database, other),
     setAlone: (alone) => void setAlone.run(alone ? 1 : 0, id),
     remove: (other) => void remove.run(other),
-    end: () => lock.end(),
+    lock,
   };
 }
 

@@ -8,9 +8,8 @@ import { BUSY, codeOf } from './state-file.ts';
  * and only SQLite knows which it has.
  */
 export interface ProcessLock {
-  /** Removes the file, too. */
-  end(): void;
-  /** Leaves the file. */
+  /** Removes the file; the lock stays until it is let go. */
+  removeFile(): void;
   letGo(): void;
 }
 
@@ -18,17 +17,15 @@ export interface ProcessLock {
 export function takeLock(file: string, waitMs = 0): ProcessLock | undefined {
   const database = new DatabaseSync(file, { timeout: waitMs });
   try {
-    database.exec('BEGIN EXCLUSIVE');
+    // A journal would be a second file.
+    database.exec('PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE');
   } catch (error) {
     database.close();
     if (codeOf(error) === BUSY) return undefined;
     throw error;
   }
   return {
-    end: () => {
-      rmSync(file, { force: true });
-      database.close();
-    },
+    removeFile: () => rmSync(file, { force: true }),
     letGo: () => database.close(),
   };
 }

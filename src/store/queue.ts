@@ -67,6 +67,7 @@ export function openQueue(options: QueueOptions): SqliteQueue {
     watch,
   };
   const stopRemoving = retain(parts);
+  options.clock.onLeap = () => watch.wakeAll();
   return {
     queue: {
       accept: acceptor(parts),

@@ -3,23 +3,17 @@ import type { ClaimAnswer, Settlement } from '../types.ts';
 import type { ClaimLedger } from './claim-ledger.ts';
 import type { Flight, FlightsHere, OthersClaims } from './claims.ts';
 import { type Flights, openFlights } from './flights.ts';
+import { Gone } from './gone.ts';
+import { Outcomes } from './outcomes.ts';
 import type { Presence } from './presence.ts';
-import type { ProcessLock } from './process-lock.ts';
 import type { StateWriter } from './writer.ts';
 
 /** How soon a copy hears of an outcome elsewhere, and a process that starts of those that run. */
 const POLL_MS = 50;
 /** Whoever finds an event in flight elsewhere asks whether that process lives, but not more often than this. */
 const ASK_AGAIN_MS = 100;
-const GONE = 'state file: another process took this one for gone, and delivers what it delivered; restart';
-
-/** What the queue does about events leased by processes that are gone. */
-export interface Leases {
-  /** Belongs into a transaction: leases of processes that do not stand in the file any more are void. */
-  removeOwnerless(): void;
-  /** That was written. */
-  freed(): void;
-}
+const TAKEN_FOR_GONE =
+  'state file: another process took this one for gone, and delivers what it had in flight; restart';
 
 export interface SharingOptions {
   readonly database: DatabaseSync;
@@ -29,7 +23,10 @@ export interface SharingOptions {
   readonly isAlone: boolean;
   readonly ledger: ClaimLedger;
   readonly here: FlightsHere;
-  readonly leases: Leases;
+  /** Belongs into a transaction: what processes had in flight or leased that are not there any more is free. */
+  readonly removeOwnerless: () => void;
+  /** Some of that has become free. */
+  readonly freed: () => void;
   readonly warn: (sentence: string) => void;
 }
 
@@ -44,27 +41,29 @@ export class Sharing implements OthersClaims {
   readonly #ledger: ClaimLedger;
   readonly #here: FlightsHere;
   readonly #flights: Flights;
-  readonly #leases: Leases;
-  readonly #warn: (sentence: string) => void;
+  readonly #outcomes: Outcomes;
+  readonly #gone: Gone;
   readonly #version: StatementSync;
   readonly #polling: NodeJS.Timeout;
-  /** Copies that wait for outcomes elsewhere, by key. */
-  readonly #waits = new Map<string, PromiseWithResolvers<Settlement | undefined>>();
-  readonly #burying = new Set<number>();
   #isAlone: boolean;
   #isSwitching = false;
+  #followed: unknown;
   #seen: unknown;
-  #askedMs = 0;
 
-  constructor({ database, writer, presence, isAlone, ledger, here, leases, warn }: SharingOptions) {
+  constructor(options: SharingOptions) {
+    const { database, writer, presence, isAlone, ledger, here } = options;
     this.#writer = writer;
     this.#presence = presence;
     this.#isAlone = isAlone;
     this.#ledger = ledger;
     this.#here = here;
     this.#flights = openFlights(database, presence.id);
-    this.#leases = leases;
-    this.#warn = warn;
+    this.#outcomes = new Outcomes(this.#flights);
+    const removed = () => {
+      options.freed();
+      this.#look();
+    };
+    this.#gone = new Gone({ ...options, removed });
     this.#version = database.prepare('PRAGMA data_version');
     writer.accompany({
       begun: () => {
@@ -73,8 +72,12 @@ export class Sharing implements OthersClaims {
       },
       committed: () => ledger.committed(),
     });
-    writer.housekeep(() => this.#housekeep());
-    this.#polling = setInterval(() => this.notice(), POLL_MS).unref();
+    writer.housekeep(() => {
+      this.#gone.look();
+      this.#outcomes.look();
+      this.#flights.sweep();
+    });
+    this.#polling = setInterval(() => this.#notice(), POLL_MS).unref();
   }
 
   get isAlone(): boolean {
@@ -83,14 +86,16 @@ export class Sharing implements OthersClaims {
 
   /** Whether a claim that the ledger has is one to go by: it was not taken back, and the disk has confirmed it. */
   confirms(key: string, nowMs: number): boolean {
-    this.notice();
+    const version = this.#dataVersion();
+    if (version !== this.#followed) this.#ledger.follow();
+    this.#followed = version;
     if (!this.#ledger.isKept(key, nowMs)) return false;
-    return this.#isAlone || this.#flights.stateOf(key, nowMs) !== 'in flight';
+    return this.#isAlone || this.#flights.stateOf(key) !== 'in flight';
   }
 
   async take(key: string, flight: Flight): Promise<ClaimAnswer | undefined> {
-    const waiting = this.#waits.get(key);
-    if (waiting !== undefined) return { state: 'in flight', settled: waiting.promise };
+    const waiting = this.#outcomes.of(key);
+    if (waiting !== undefined) return { state: 'in flight', settled: waiting };
     let found: 'mine' | 'kept' | 'elsewhere' = 'mine';
     await this.#writer.write({
       survives: 'process',
@@ -103,8 +108,11 @@ export class Sharing implements OthersClaims {
         return undefined;
       case 'kept':
         return { state: 'kept' };
-      case 'elsewhere':
-        return { state: 'in flight', settled: this.#waitFor(key) };
+      case 'elsewhere': {
+        const settled = this.#outcomes.wait(key);
+        this.#gone.look(ASK_AGAIN_MS);
+        return { state: 'in flight', settled };
+      }
     }
   }
 
@@ -113,13 +121,33 @@ export class Sharing implements OthersClaims {
   }
 
   end(key: string, { token }: Flight, settlement: Settlement): void {
-    this.#flights.end(key, token, settlement, Date.now());
+    this.#flights.end(key, token, settlement);
+  }
+
+  /** The last thing that is written: nothing of this process is in flight any more. */
+  leave(): void {
+    clearInterval(this.#polling);
+    const { id, lock } = this.#presence;
+    const apply = () => this.#gone.remove(id, lock);
+    this.#writer.write({ survives: 'process', apply }).catch(() => undefined);
+  }
+
+  /** In flight elsewhere comes first: such a claim may be kept already, but not confirmed by the disk. */
+  #tryTake(key: string, flight: Flight): 'mine' | 'kept' | 'elsewhere' {
+    if (this.#flights.stateOf(key) === 'in flight') {
+      this.#flights.awaitOutcome(key);
+      return 'elsewhere';
+    }
+    if (this.#ledger.isKept(key, Date.now())) return 'kept';
+    this.#flights.put(key, flight.token, flight.untilMs);
+    flight.isShared = true;
+    return 'mine';
   }
 
   /** Takes note of what others have written. */
-  notice(): void {
+  #notice(): void {
     try {
-      const version = this.#version.get()?.data_version;
+      const version = this.#dataVersion();
       if (version === this.#seen) return;
       this.#ledger.follow();
       this.#look();
@@ -129,52 +157,19 @@ export class Sharing implements OthersClaims {
     }
   }
 
-  /** The last thing that is written: nothing of this process is in flight any more. */
-  leave(): void {
-    clearInterval(this.#polling);
-    const { id } = this.#presence;
-    this.#writer.write({ survives: 'process', apply: () => this.#remove(id) }).catch(() => undefined);
-  }
-
-  /** In flight elsewhere comes first: such a claim may be kept already, but not confirmed by the disk. */
-  #tryTake(key: string, flight: Flight): 'mine' | 'kept' | 'elsewhere' {
-    const nowMs = Date.now();
-    if (this.#flights.stateOf(key, nowMs) === 'in flight') {
-      this.#flights.awaitOutcome(key);
-      return 'elsewhere';
-    }
-    if (this.#ledger.isKept(key, nowMs)) return 'kept';
-    this.#flights.put(key, flight.token, flight.untilMs);
-    flight.isShared = true;
-    return 'mine';
-  }
-
-  #waitFor(key: string): Promise<Settlement | undefined> {
-    const waiting = this.#waits.get(key) ?? Promise.withResolvers<Settlement | undefined>();
-    this.#waits.set(key, waiting);
-    // It may have ended, or its process, since that was written.
-    this.#lookAt(key, Date.now());
-    const nowMs = performance.now();
-    if (nowMs - this.#askedMs > ASK_AGAIN_MS) this.#buryGone();
-    return waiting.promise;
+  /** Changes whenever another process has written. */
+  #dataVersion(): unknown {
+    return this.#version.get()?.data_version;
   }
 
   #look(): void {
     const neighbours = this.#presence.neighbours();
     if (neighbours === undefined) {
-      this.#writer.giveUp(GONE);
+      this.#writer.giveUp(TAKEN_FOR_GONE);
       return;
     }
     if ((neighbours.length === 0) !== this.#isAlone) this.#switch();
-    const nowMs = Date.now();
-    for (const key of this.#waits.keys()) this.#lookAt(key, nowMs);
-  }
-
-  #lookAt(key: string, nowMs: number): void {
-    const state = this.#flights.stateOf(key, nowMs);
-    if (state === 'in flight') return;
-    this.#waits.get(key)?.resolve(state === 'void' ? undefined : state);
-    this.#waits.delete(key);
+    this.#outcomes.look();
   }
 
   #switch(): void {
@@ -221,46 +216,4 @@ export class Sharing implements OthersClaims {
     this.#isAlone = true;
     for (const flight of this.#here.values()) flight.isShared = false;
   }
-
-  #housekeep(): void {
-    this.#buryGone();
-    const nowMs = Date.now();
-    for (const key of this.#waits.keys()) this.#lookAt(key, nowMs);
-    this.#flights.sweep(nowMs);
-  }
-
-  #buryGone(): void {
-    this.#askedMs = performance.now();
-    for (const { id, pid } of this.#presence.neighbours() ?? []) {
-      if (this.#burying.has(id)) continue;
-      const lock = this.#presence.lockOfGone(id);
-      if (lock !== undefined) void this.#bury(id, pid, lock);
-    }
-  }
-
-  async #bury(id: number, pid: number, lock: ProcessLock): Promise<void> {
-    this.#burying.add(id);
-    try {
-      await this.#writer.write({ survives: 'process', apply: () => this.#remove(id) });
-      lock.end();
-    } catch {
-      lock.letGo();
-      return;
-    } finally {
-      this.#burying.delete(id);
-    }
-    this.#warn(goneSentence(pid));
-    this.#leases.freed();
-    this.#look();
-  }
-
-  #remove(id: number): void {
-    this.#presence.remove(id);
-    this.#flights.removeOwnerless();
-    this.#leases.removeOwnerless();
-  }
-}
-
-export function goneSentence(pid: number): string {
-  return `a process that shared the state (pid ${pid}) is gone without a word; what it had in flight is free`;
 }

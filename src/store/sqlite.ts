@@ -60,8 +60,9 @@ async function openStore(
   const writer = new StateWriter(database, path);
   writer.housekeep(ledger.forgetter());
   const here: FlightsHere = new Map();
-  const leases = { removeOwnerless: freeLeases, freed: () => wake() };
-  const sharing = new Sharing({ database, writer, presence, isAlone, ledger, here, leases, warn });
+  const freed = () => wake();
+  const parts = { database, writer, presence, ledger, here, removeOwnerless, freed, warn };
+  const sharing = new Sharing({ ...parts, isAlone });
   const { claims, keeping } = claimStore(
     {
       has: (key, nowMs) => {
@@ -96,7 +97,7 @@ async function openStore(
       close();
       sharing.leave();
       await writer.close();
-      presence.end();
+      presence.lock.letGo();
     },
   };
 }
@@ -112,5 +113,6 @@ function refuseEarlier(path: string): void {
   if (lock === undefined) {
     throw new Error('in use by a process of an earlier version, which cannot share it; end that one first');
   }
-  lock.end();
+  lock.removeFile();
+  lock.letGo();
 }

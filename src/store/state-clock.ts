@@ -9,6 +9,8 @@ export interface StateClock {
   now(): number;
   /** What is added to the wall clock, milliseconds. */
   readonly skewMs: number;
+  /** Told when the wall clock was set forward, or the machine slept: timers know nothing of that time. */
+  onLeap: (() => void) | undefined;
 }
 
 /** Clocks that are steered move by less in a second. */
@@ -49,12 +51,15 @@ export function openStateClock(
     [wallMs, monotonicMs] = [nowMs, sinceMs];
     if (behindMs > JUMP_MS) add(behindMs);
     else skewMs = Math.max(skewMs, readSkewMs());
+    if (behindMs < -JUMP_MS) clock.onLeap?.();
   });
 
-  return {
+  const clock: StateClock = {
     now: () => Date.now() + skewMs,
     get skewMs() {
       return skewMs;
     },
+    onLeap: undefined,
   };
+  return clock;
 }

@@ -28,6 +28,7 @@ export function problemOf(error: unknown, trouble: Trouble | undefined): string 
 }
 
 const PROBE_BYTES = 1 << 20;
+const STORE = "INSERT OR REPLACE INTO payloads (seq, head, body) VALUES (0, x'', zeroblob(?))";
 
 /**
  * Finds out whether a large event could be stored: on a full disk an empty transaction succeeds too, and a small one
@@ -35,10 +36,15 @@ const PROBE_BYTES = 1 << 20;
  * @throws Error where it could not
  */
 export function probe(database: DatabaseSync): void {
-  database
-    .prepare("INSERT OR REPLACE INTO payloads (seq, head, body) VALUES (0, x'', zeroblob(?))")
-    .run(PROBE_BYTES);
-  database.exec('DELETE FROM payloads WHERE seq = 0');
+  // On a small disk the log itself may be what fills it: what has become free is for moving it into the file first.
+  emptyLog(database);
+  try {
+    database.prepare(STORE).run(PROBE_BYTES);
+    database.exec('DELETE FROM payloads WHERE seq = 0');
+  } catch (error) {
+    emptyLog(database);
+    throw error;
+  }
 }
 
 /**

@@ -23,7 +23,11 @@ import {
 } from './trouble.ts';
 
 const TICK_MS = 1000;
-/** Another process holds the lock for the moment that a commit takes; a backup or a shell may hold it longer. */
+/**
+ * Another process holds the lock for the moment that a commit takes: who then asks but now and again finds that it has
+ * been taken anew. A backup or a shell may hold it longer.
+ */
+const EAGER_MS = 5;
 const BUSY_RETRY_MS = 2;
 const MOST_BUSY_MS = 250;
 const fdatasync = promisify(fdatasyncByCallback);
@@ -132,13 +136,13 @@ export class StateWriter {
   /** Everything is well again once it has been shown to be. */
   #recover(): void {
     if (this.#trouble === 'damaged') return;
-    if (this.#trouble === 'unconfirmed' && !emptyLog(this.#database)) return;
     try {
       if (this.#trouble === 'unproven') probe(this.#database);
     } catch (error) {
       this.#getInto(troubleOf(error) ?? this.#trouble, problemOf(error, troubleOf(error)));
       return;
     }
+    if (this.#trouble === 'unconfirmed' && !emptyLog(this.#database)) return;
     this.#trouble = undefined;
     this.#write();
   }
@@ -156,7 +160,7 @@ export class StateWriter {
       this.#companion?.committed();
     } catch (error) {
       this.#rollBack();
-      if (this.#waitsForLock(error)) setTimeout(() => this.#write(), BUSY_RETRY_MS);
+      if (codeOf(error) === BUSY && this.#problem === undefined) this.#waitForLock(error);
       else this.#fail(error);
       return;
     }
@@ -207,11 +211,16 @@ export class StateWriter {
     rejectAll(group, new UnconfirmedError(error.message));
   }
 
-  #waitsForLock(error: unknown): boolean {
-    if (codeOf(error) !== BUSY || this.#problem !== undefined) return false;
+  #waitForLock(error: unknown): void {
     this.#busySinceMs ??= performance.now();
-    this.#isScheduled = performance.now() - this.#busySinceMs < MOST_BUSY_MS;
-    return this.#isScheduled;
+    const busyMs = performance.now() - this.#busySinceMs;
+    if (busyMs >= MOST_BUSY_MS) {
+      this.#fail(error);
+      return;
+    }
+    this.#isScheduled = true;
+    if (busyMs < EAGER_MS) setImmediate(() => this.#write());
+    else setTimeout(() => this.#write(), BUSY_RETRY_MS);
   }
 
   #fail(error: unknown): void {

@@ -25,6 +25,8 @@ export interface OpenOptions {
   readonly nodeOptions?: readonly string[];
   /** The event that is tried before the timing. */
   readonly shape?: EventShape;
+  /** Whether it is configured to say yes before the upstream does. */
+  readonly isQueue?: boolean;
 }
 
 /** One run of the bench: its files, the upstream, and what must be stopped when it ends. */
@@ -82,7 +84,8 @@ export async function prepareGround(kind: UpstreamKind = 'nginx'): Promise<Groun
     });
     started.push(service);
     const peer = { ...service, name, title: kind.title };
-    await vet(peer, { certificates: folder, credentials, shape: options.shape ?? ORDINARY });
+    const { shape = ORDINARY, isQueue = false } = options;
+    await vet(peer, { certificates: folder, credentials, shape, isQueue });
     return peer;
   }
 

@@ -10,7 +10,7 @@ import { LOAD_CORE } from './spawn.ts';
 /** What is written late (the log's last buffer, the last group of claims) belongs to the requests that caused it. */
 const SETTLE_MS = 300;
 
-export type LoadKind = 'events' | 'handshakes' | 'keys' | 'open';
+export type LoadKind = 'events' | 'handshakes' | 'keys' | 'open' | 'redis';
 
 export interface TrialPlan {
   readonly kind?: LoadKind;
@@ -53,7 +53,11 @@ export interface Load {
 }
 
 /** Starts a load process on the load's core; resolves once it is ready to send. */
-export async function startLoad(ground: Ground, peer: Peer, plan: TrialPlan): Promise<Load> {
+export async function startLoad(
+  ground: Pick<Ground, 'folder' | 'credentials'>,
+  peer: Pick<Peer, 'port'>,
+  plan: TrialPlan,
+): Promise<Load> {
   const script = join(import.meta.dirname, `load/${plan.kind ?? 'events'}.ts`);
   const child = spawn('taskset', ['-c', LOAD_CORE, process.execPath, script], {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],

@@ -8,10 +8,13 @@ export interface VetOptions {
   readonly certificates: string;
   readonly credentials: Credentials;
   readonly shape: EventShape;
+  /** Whether it says yes before the upstream does. */
+  readonly isQueue: boolean;
 }
 
 /** What passes has come from the upstream. */
 const PASSED = '{"received":true}';
+const TRIES = 20;
 
 /**
  * Proves that a gateway does the job before it is timed: the good request passes and reaches the upstream, and the
@@ -20,7 +23,7 @@ const PASSED = '{"received":true}';
  */
 export async function vet(
   peer: { readonly name: PeerName; readonly port: number },
-  { certificates, credentials, shape }: VetOptions,
+  { certificates, credentials, shape, isQueue }: VetOptions,
 ): Promise<void> {
   const { title, signs, claims, withoutCertificate } = PEERS[peer.name];
   const sign = createSigner(credentials, shape);
@@ -33,7 +36,8 @@ export async function vet(
     );
   };
   const good = sign();
-  await expect('a good request', good, 200, PASSED);
+  if (isQueue) await expect('a good request', good, 202, '');
+  else await expect('a good request', good, 200, PASSED);
   // A duplicate is acknowledged without a body and never reaches the upstream.
   await expect('the same event again', good, 200, claims ? '' : PASSED);
   await expect('a wrong bearer', sign('bearer'), 401);
@@ -42,10 +46,14 @@ export async function vet(
     await expect('a stale timestamp', sign('timestamp'), 401);
   }
   // A small one whatever the shape: a large one would still be on its way when the alert comes.
-  const said = await knock(peer.port, loadIdentity(certificates, false), createSigner(credentials)()).then(
-    (answer) => `status ${answer.status}`,
-    (error: NodeJS.ErrnoException) => error.code ?? error.message,
-  );
+  const askWithout = () =>
+    knock(peer.port, loadIdentity(certificates, false), createSigner(credentials)()).then(
+      (answer) => `status ${answer.status}`,
+      (error: NodeJS.ErrnoException) => error.code ?? error.message,
+    );
+  let said = await askWithout();
+  // On a busy machine a connection may be closed before its alert has gone out.
+  for (let tries = 1; tries < TRIES && !withoutCertificate.test(said); tries += 1) said = await askWithout();
   if (!withoutCertificate.test(said)) throw new Error(`${title}: no client certificate: got ${said}`);
 }
 

@@ -35,6 +35,9 @@ export interface StateDriver {
   /** Outlives its process, and can be opened by several. */
   readonly isShared: boolean;
   readonly isOrdered: boolean;
+  /** Bounds what delivered events take up. */
+  readonly boundsSize: boolean;
+  /** What it needs is not there. */
   readonly isMissing: boolean;
   fresh(): Promise<State>;
 }
@@ -51,8 +54,11 @@ let prefixes = 0;
 
 /** Every driver that a test of the contract runs against. */
 export const DRIVERS: readonly StateDriver[] = [
-  driver('memory', { isShared: false, isOrdered: true }, (retention) => ({ driver: 'memory', retention })),
-  driver('sqlite', { isShared: true, isOrdered: true }, (retention, keys, file) => ({
+  driver('memory', { isShared: false, isOrdered: true, boundsSize: false }, (retention) => ({
+    driver: 'memory',
+    retention,
+  })),
+  driver('sqlite', { isShared: true, isOrdered: true, boundsSize: true }, (retention, keys, file) => ({
     driver: 'sqlite',
     path: file,
     keys,
@@ -60,7 +66,7 @@ export const DRIVERS: readonly StateDriver[] = [
   })),
   driver(
     'redis',
-    { isShared: true, isOrdered: false, isMissing: !hasRedis() },
+    { isShared: true, isOrdered: false, boundsSize: false, isMissing: !hasRedis() },
     async (retention, keys, file) => {
       redis ??= startRedis();
       return {
@@ -86,7 +92,7 @@ type MakeSettings = (
 
 function driver(
   name: StateSettings['driver'],
-  can: { isShared: boolean; isOrdered: boolean; isMissing?: boolean },
+  can: { isShared: boolean; isOrdered: boolean; boundsSize: boolean; isMissing?: boolean },
   settings: MakeSettings,
 ): StateDriver {
   return {
@@ -154,4 +160,11 @@ export async function eventually<T>(
     if (performance.now() > endMs) throw new Error(`never came about: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
+}
+
+/** The state in a file at this path, as a gateway has it; its end is up to whoever opens it. */
+export function openSqlite(path: string): Promise<Store> {
+  const state: StateSettings = { driver: 'sqlite', path, keys: [], retention: FOREVER };
+  const notes = { warn: () => undefined, away: () => undefined, back: () => undefined };
+  return openStore({ state } as Settings, notes);
 }

@@ -8,10 +8,6 @@ import { openWaiting } from './waiting.ts';
 
 /** How long the outcome of a failed delivery is left for copies that wait at another gateway. */
 const OUTCOME_MS = 30_000;
-const CLAIMED_AGAIN: Settlement = Object.freeze({
-  reason: 'claim.in_flight',
-  detail: 'the gateway that had the event is gone',
-});
 
 interface InFlight {
   readonly token: string;
@@ -22,6 +18,8 @@ interface InFlight {
 
 /** Claims of all gateways of one prefix together. */
 export interface SharedClaims extends Claims {
+  /** Whether a claim is still this token's, as far as its lease tells. */
+  holds(key: string, token: ClaimToken): boolean;
   /** Whether the value of a claim's key names an owner that is gone. */
   isVoid(key: string, held: string): boolean;
   close(): void;
@@ -56,7 +54,6 @@ export function sharedClaims({ link, prefix, owner, again }: SharedClaimsOptions
     keyOf: (key) => claimKey(prefix, key),
     outcomeKeyOf: (held) => outcomeKey(prefix, held),
     isVoid,
-    abandoned: CLAIMED_AGAIN,
   });
   let lastToken = 0;
 
@@ -71,6 +68,8 @@ export function sharedClaims({ link, prefix, owner, again }: SharedClaimsOptions
   async function take(key: string, leaseMs: number, voided = ''): Promise<ClaimAnswer> {
     lastToken += 1;
     const token = `${owner.name}:${lastToken}`;
+    // From before it is asked for: the lease ends here no later than at Redis.
+    const untilMs = performance.now() + leaseMs;
     const held = String(
       await link.ask((client) =>
         runScript(client, CLAIM, [claimKey(prefix, key)], [flightValue(token), leaseMs, voided]),
@@ -79,7 +78,7 @@ export function sharedClaims({ link, prefix, owner, again }: SharedClaimsOptions
     if (held === '') {
       // An overrun claim is taken over with its waiters: the new owner's outcome is theirs too.
       const settled = inFlight.get(key)?.settled ?? Promise.withResolvers<Settlement>();
-      inFlight.set(key, { token, untilMs: performance.now() + leaseMs, settled });
+      inFlight.set(key, { token, untilMs, settled });
       return { state: 'owned', token };
     }
     if (held.startsWith('kept:')) return { state: 'kept' };
@@ -136,6 +135,10 @@ export function sharedClaims({ link, prefix, owner, again }: SharedClaimsOptions
       write(RELEASE, keys, args).catch(() => undefined);
       finish(key, token, settlement);
     },
+    holds(key, token) {
+      const own = inFlight.get(key);
+      return own?.token === token && own.untilMs > performance.now();
+    },
     isVoid,
     close: waiting.close,
   };
@@ -144,8 +147,11 @@ export function sharedClaims({ link, prefix, owner, again }: SharedClaimsOptions
 /** The answer for a copy, given that for the one that asked first. */
 function besides(first: ClaimAnswer, own: InFlight | undefined): ClaimAnswer {
   if (first.state !== 'owned') return first;
-  if (own === undefined) return { state: 'in flight', settled: Promise.resolve(CLAIMED_AGAIN) };
-  return { state: 'in flight', settled: own.settled.promise };
+  // Settled already: whoever comes second asks again.
+  return {
+    state: 'in flight',
+    settled: own === undefined ? Promise.resolve(undefined) : own.settled.promise,
+  };
 }
 
 function outcomeKey(prefix: string, held: string): string {

@@ -20,6 +20,8 @@ import { openRouteQueue, type RouteQueue } from './route-queue.ts';
 
 const CONNECT_MS = 5000;
 const AT_ONCE = 100;
+/** An entry without a job that is older than this will not get one any more. */
+const STALE_MS = 600_000;
 
 /** An event, and where a walk through all of them stands at it. */
 type Found = Seen & { readonly place: Place };
@@ -66,7 +68,11 @@ function eventsOver(link: Link, prefix: string, seal: Sealer | undefined): Event
           (filter.id === undefined || filter.id === id || filter.id === messageId),
       );
       const seen = await look(wanted.map(jobOf));
-      const stale = wanted.filter((_entry, index) => seen[index] === undefined);
+      // An event is in the index before its job is there.
+      const staleMs = Date.now() - STALE_MS;
+      const stale = wanted.filter(
+        ({ receivedMs }, index) => seen[index] === undefined && receivedMs < staleMs,
+      );
       if (stale.length > 0)
         await link.ask((client) => client.zrem(key, ...stale.map(({ member }) => member)));
       for (const [index, { receivedMs, member }] of wanted.entries()) {
@@ -86,7 +92,9 @@ function eventsOver(link: Link, prefix: string, seal: Sealer | undefined): Event
         ? await link.ask((client) => client.smembers(routesKey(prefix)))
         : [filter.route];
     const from = after ?? filter.finishedFromMs;
-    for await (const { route, jobId, place } of walkFinished(link, names, (name) => at(name).base, from)) {
+    const states = ['completed', 'failed'] as const;
+    const walk = walkFinished(link, names, { baseOf: (name) => at(name).base, states, from });
+    for await (const { route, jobId, place } of walk) {
       const [one] = await look([{ route, jobId, id: undefined }]);
       if (one?.summary.finishedMs !== undefined) yield { ...one, place };
     }
@@ -105,11 +113,9 @@ function eventsOver(link: Link, prefix: string, seal: Sealer | undefined): Event
     if (summary.state !== 'dead' && summary.state !== 'waiting') return false;
     const job = await link.ask(() => at(summary.route).queue.getJob(jobId));
     if (job === undefined) return false;
-    if (summary.state === 'dead') {
-      // Before it is put back, so that its first attempt knows of it.
-      await link.ask(() => job.updateProgress({ ...progressOf(job), base: begun }));
-      return link.ask(() => job.retry('failed').then(isDone, notThere));
-    }
+    // A fresh schedule; written before it is put back, so that its first attempt knows of it.
+    await link.ask(() => job.updateProgress({ ...progressOf(job), base: begun }));
+    if (summary.state === 'dead') return link.ask(() => job.retry('failed').then(isDone, notThere));
     // One that is due already stands in no set of delayed ones.
     await link.ask(() => job.promote().then(isDone, notThere));
     return true;

@@ -16,20 +16,25 @@ interface FinishedSet {
   readonly key: string;
 }
 
+export interface FinishedWalk {
+  /** What all keys of a route's queue begin with. */
+  readonly baseOf: (route: string) => string;
+  readonly states: readonly FinishedSet['state'][];
+  /** Not before this time, milliseconds since the epoch, or behind this place. */
+  readonly from?: Place | number | undefined;
+}
+
 /**
  * Walks through what is finished on several routes, the first to finish first: BullMQ has a set for each route and
  * outcome, sorted by time.
- * @param baseOf what all keys of a route's queue begin with
- * @param from not before this time, milliseconds since the epoch, or behind this place
  */
 export async function* walkFinished(
   link: Link,
   routes: readonly string[],
-  baseOf: (route: string) => string,
-  from: Place | number | undefined,
+  { baseOf, states, from }: FinishedWalk,
 ): AsyncGenerator<Finished> {
   const sets = routes.flatMap((route) =>
-    (['completed', 'failed'] as const).map((state) => ({ route, state, key: `${baseOf(route)}${state}` })),
+    states.map((state) => ({ route, state, key: `${baseOf(route)}${state}` })),
   );
   const walks = sets.map((set) => walkSet(link, set, from));
   const heads = await Promise.all(walks.map((walk) => walk.next()));

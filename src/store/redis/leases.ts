@@ -4,6 +4,7 @@ import { indexKey, indexMember } from './event-index.ts';
 import { eventIn, factsIn, storedAttempt } from './job.ts';
 import type { Link } from './link.ts';
 import type { Owner } from './owner.ts';
+import { deliveredBytesKey } from './retention.ts';
 import type { RouteJob, RouteQueue } from './route-queue.ts';
 
 /** When an event whose content cannot be read is looked at again: the key may be given back. */
@@ -42,6 +43,7 @@ export function openLeases({ link, prefix, owner, sealer, retention, warn }: Lea
   const held = new Map<string, RouteJob | undefined>();
   const warned = new Set<string>();
   let lastToken = 0;
+  let last = { finishedMs: 0, count: 0 };
 
   async function takeOne(at: RouteQueue, route: string): Promise<Lease | 'unreadable' | undefined> {
     lastToken += 1;
@@ -121,8 +123,7 @@ export function openLeases({ link, prefix, owner, sealer, retention, warn }: Lea
       return backend.moveToDelayed(id, nowMs, delayMs, token, { skipAttempt: true, fieldsToUpdate });
     }
     if (disposal.state === 'dead') {
-      const word = attempt.reason ?? `status ${attempt.status}`;
-      return backend.moveToFailed(job, word, false, token, false, fieldsToUpdate);
+      return bury(at, job, token, attempt, fieldsToUpdate);
     }
     return complete(at, job, token, stored);
   }
@@ -130,9 +131,37 @@ export function openLeases({ link, prefix, owner, sealer, retention, warn }: Lea
   /** The attempt is what BullMQ calls the return value: the only thing that is written down with the success. */
   async function complete(at: RouteQueue, job: RouteJob, token: string, stored: unknown): Promise<void> {
     const isKept = retention.deliveredMs > 0;
-    await at.queue.getBackend().moveToCompleted(job, stored, !isKept, token, false);
-    const member = indexMember({ ...factsIn(job.name), route: at.queue.name });
-    if (!isKept) await link.client.zrem(indexKey(prefix), member);
+    const { finishedOn } = await at.queue.getBackend().moveToCompleted(job, stored, !isKept, token, false);
+    const facts = factsIn(job.name);
+    const member = indexMember({ ...facts, route: at.queue.name });
+    // It is settled: what follows keeps the books, and must not have it settled once more.
+    const books = isKept
+      ? [
+          link.client.incrby(deliveredBytesKey(prefix), facts.bytes),
+          tellApart(`${at.base}completed`, job, finishedOn),
+        ]
+      : [link.client.zrem(indexKey(prefix), member)];
+    await Promise.allSettled(books);
+  }
+
+  async function bury(
+    at: RouteQueue,
+    job: RouteJob,
+    token: string,
+    { reason, status }: Attempt,
+    fields: Record<string, string>,
+  ): Promise<void> {
+    const word = reason ?? `status ${status}`;
+    const backend = at.queue.getBackend();
+    const { finishedOn } = await backend.moveToFailed(job, word, false, token, false, fields);
+    await tellApart(`${at.base}failed`, job, finishedOn).catch(() => undefined);
+  }
+
+  /** BullMQ sorts by the millisecond; what ends in the same one is told apart by fractions of it. */
+  async function tellApart(key: string, job: RouteJob, finishedMs: number): Promise<void> {
+    last = { finishedMs, count: last.finishedMs === finishedMs ? last.count + 1 : 0 };
+    const fraction = Math.min(last.count, 999) / 1000;
+    if (fraction > 0) await link.client.zadd(key, 'XX', finishedMs + fraction, job.id as string);
   }
 
   return {
@@ -153,7 +182,12 @@ export function openLeases({ link, prefix, owner, sealer, retention, warn }: Lea
     async giveBack(at, lease, dueMs) {
       const token = String(lease.token);
       const job = held.get(token);
-      if (job !== undefined) await putBack(at, job, token, dueMs);
+      if (job === undefined) return;
+      await putBack(at, job, token, dueMs).catch((error: unknown) => {
+        // Then it is void, and taken over: nothing of it was sent.
+        held.delete(token);
+        throw error;
+      });
     },
     isVoid(token) {
       const [name = ''] = token.split(':');

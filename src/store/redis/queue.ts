@@ -8,8 +8,8 @@ import { openLeases, progressOf } from './leases.ts';
 import type { Link } from './link.ts';
 import type { Owner } from './owner.ts';
 import { sharedPace } from './pace.ts';
-import { removeOld } from './retention.ts';
-import { openRouteQueue, type RouteJob, type RouteQueue } from './route-queue.ts';
+import { deliveredBytesKey, removeOld } from './retention.ts';
+import { baseOf, openRouteQueue, type RouteJob, type RouteQueue } from './route-queue.ts';
 import { type Outlook, takeOver } from './takeover.ts';
 
 const POLL_MS = 250;
@@ -76,6 +76,8 @@ export function sharedQueue(options: SharedQueueOptions): SharedQueue {
     await link.ask(add);
     const member = indexMember({ ...factsIn(job.name), route: event.route });
     await link.ask((client) => client.zrem(indexKey(prefix), member));
+    if (job.returnvalue !== null && job.returnvalue !== undefined)
+      await link.ask((client) => client.decrby(deliveredBytesKey(prefix), factsIn(job.name).bytes));
   }
 
   /** Removes what was refused for want of an answer, should it be stored all the same. */
@@ -89,22 +91,28 @@ export function sharedQueue(options: SharedQueueOptions): SharedQueue {
 
   const isVoid = (token: string) => leases.isVoid(token);
 
-  async function look(route: string): Promise<void> {
-    const outlook = await takeOver(link, at(route).base, isVoid);
+  async function look(): Promise<void> {
+    const names = await link.ask((client) => client.smembers(routesKey(prefix)));
+    await Promise.all(names.map(lookAt));
+  }
+
+  async function lookAt(route: string): Promise<void> {
+    const outlook = await takeOver(link, baseOf(prefix, route), isVoid);
     if (isDue(outlook)) for (const wake of wakes) wake(route);
   }
 
   const polling = setInterval(() => {
     if (link.problem() !== undefined) return;
     polls += 1;
-    for (const [route, opened] of routes) {
-      look(route).catch(() => undefined);
-      if (polls % CLEAN_POLLS === 0) removeOld(link, prefix, opened, retention).catch(() => undefined);
-    }
+    // What fails has the link lose Redis, which says so.
+    look().catch(() => undefined);
+    if (polls % CLEAN_POLLS === 0) removeOld({ link, prefix, at }, retention).catch(() => undefined);
   }, POLL_MS).unref();
 
   return {
     async accept(event, claim) {
+      if (claim !== undefined && !claims.holds(claim.key, claim.token))
+        throw new Error('the claim was overrun: another request has the event');
       const jobId = jobIdOf(event);
       try {
         await store(event, jobId, claim);
@@ -125,10 +133,15 @@ export function sharedQueue(options: SharedQueueOptions): SharedQueue {
       const room = limit && (await pace.begin(route, limit, count));
       const most = room?.count ?? count;
       const taken = most === 0 ? [] : await leases.take(opened, route, most, leaseMs);
-      if (limit !== undefined && taken.length < most) await pace.giveBack(route, limit, most - taken.length);
       if (taken.length === count) return { leases: taken, againMs: 0 };
       if (room !== undefined && taken.length === most) return { leases: taken, againMs: room.againMs };
-      return { leases: taken, againMs: untilDue(await takeOver(link, opened.base, isVoid)) };
+      try {
+        if (limit !== undefined) await pace.giveBack(route, limit, most - taken.length);
+        return { leases: taken, againMs: untilDue(await takeOver(link, opened.base, isVoid)) };
+      } catch {
+        // What has been taken must be delivered: nobody else gets it before its lease ends.
+        return { leases: taken, againMs: POLL_MS };
+      }
     },
     settle: (lease, attempt, disposal) => leases.settle(at(lease.event.route), lease, attempt, disposal),
     giveBack: (lease, dueMs) => leases.giveBack(at(lease.event.route), lease, dueMs),
@@ -163,14 +176,16 @@ function isOld(job: RouteJob, { receivedMs }: QueuedEvent, claim: AcceptedClaim 
 }
 
 async function countOf(link: Link, { queue, base }: RouteQueue, route: string): Promise<QueueCount> {
-  const [counts, oldest, delayed] = await link.ask((client) =>
+  const [counts, ...lists] = await link.ask((client) =>
     Promise.all([
       queue.getJobCounts('wait', 'delayed', 'active', 'failed'),
-      client.lindex(`${base}wait`, -1),
+      client.lrange(`${base}wait`, -1, -1),
+      client.lrange(`${base}active`, 0, -1),
+      // Those that are due first have mostly waited longest; all of them may be very many.
       client.zrange(`${base}delayed`, 0, '99'),
     ]),
   );
-  const ids = oldest === null ? delayed : [oldest, ...delayed];
+  const ids = lists.flat();
   const times = await link.ask((client) => Promise.all(ids.map((id) => client.hget(base + id, 'timestamp'))));
   const { wait = 0, delayed: later = 0, active = 0, failed = 0 } = counts;
   const known = times.filter((time) => time !== null).map(Number);

@@ -1,5 +1,6 @@
 import type { Retention } from '../../events.ts';
-import { indexKey, indexMember } from './event-index.ts';
+import { indexKey, indexMember, routesKey } from './event-index.ts';
+import { walkFinished } from './finished.ts';
 import { factsIn } from './job.ts';
 import type { Link } from './link.ts';
 import type { RouteQueue } from './route-queue.ts';
@@ -7,38 +8,81 @@ import type { RouteQueue } from './route-queue.ts';
 const AT_ONCE = 200;
 const MOST_ROUNDS = 25;
 
+/** How much the bodies of all delivered events take up, as far as every gateway lived to write it down. */
+export function deliveredBytesKey(prefix: string): string {
+  return `${prefix}:delivered-bytes`;
+}
+
+export interface Household {
+  readonly link: Link;
+  readonly prefix: string;
+  readonly at: (route: string) => RouteQueue;
+}
+
 /**
  * Removes what was delivered, or is dead, for as long as it was to be kept. BullMQ would do so by itself, but only when
  * another job of its kind is done, and without the index.
  */
-export async function removeOld(
-  link: Link,
-  prefix: string,
-  at: RouteQueue,
-  { deliveredMs, deadMs }: Retention,
-): Promise<void> {
-  await removeFinished(link, prefix, at, 'completed', deliveredMs);
-  if (deadMs !== undefined) await removeFinished(link, prefix, at, 'failed', deadMs);
+export async function removeOld(household: Household, retention: Retention): Promise<void> {
+  const { link, prefix, at } = household;
+  const { deliveredMs, deadMs, sizeBytes } = retention;
+  const routes = await link.ask((client) => client.smembers(routesKey(prefix)));
+  for (const route of routes) {
+    await removeAged(household, at(route), 'completed', deliveredMs);
+    if (deadMs !== undefined) await removeAged(household, at(route), 'failed', deadMs);
+  }
+  if (sizeBytes !== undefined) await removeExcess(household, routes, sizeBytes);
 }
 
-async function removeFinished(
-  link: Link,
-  prefix: string,
-  { queue, base }: RouteQueue,
+async function removeAged(
+  household: Household,
+  at: RouteQueue,
   state: 'completed' | 'failed',
   keptMs: number,
 ): Promise<void> {
   for (let round = 0; round < MOST_ROUNDS; round += 1) {
     const until = Date.now() - keptMs;
-    const ids = await link.ask((client) =>
-      client.zrangebyscore(`${base}${state}`, '-inf', until, 'LIMIT', 0, AT_ONCE),
+    const ids = await household.link.ask((client) =>
+      client.zrangebyscore(`${at.base}${state}`, '-inf', until, 'LIMIT', 0, AT_ONCE),
     );
-    const names = await link.ask((client) => Promise.all(ids.map((id) => client.hget(base + id, 'name'))));
-    const members = names.flatMap((name) =>
-      name === null ? [] : [indexMember({ ...factsIn(name), route: queue.name })],
-    );
-    await link.ask(() => Promise.all(ids.map((id) => queue.remove(id))));
-    if (members.length > 0) await link.ask((client) => client.zrem(indexKey(prefix), ...members));
+    for (const id of ids) await removeJob(household, at, id, state === 'completed');
     if (ids.length < AT_ONCE) return;
   }
+}
+
+/** The first to finish go first. */
+async function removeExcess(
+  household: Household,
+  routes: readonly string[],
+  sizeBytes: number,
+): Promise<void> {
+  const { link, prefix, at } = household;
+  const key = deliveredBytesKey(prefix);
+  let left = Number(await link.ask((client) => client.get(key))) - sizeBytes;
+  if (left <= 0) return;
+  const walk = walkFinished(link, routes, { baseOf: (route) => at(route).base, states: ['completed'] });
+  for await (const { route, jobId } of walk) {
+    left -= await removeJob(household, at(route), jobId, true);
+    if (left <= 0) return;
+  }
+  // Nothing is left, so what is still counted was miscounted: a gateway died before it had written something down.
+  await link.ask((client) => client.del(key));
+}
+
+/** @returns how many bytes it had taken up; 0 where another gateway was first */
+async function removeJob(
+  { link, prefix }: Household,
+  { queue, base }: RouteQueue,
+  id: string,
+  isCounted: boolean,
+): Promise<number> {
+  const name = await link.ask((client) => client.hget(base + id, 'name'));
+  await link.ask(() => queue.remove(id));
+  if (typeof name !== 'string') return 0;
+  const facts = factsIn(name);
+  const member = indexMember({ ...facts, route: queue.name });
+  const removed = await link.ask((client) => client.zrem(indexKey(prefix), member));
+  if (removed === 0 || !isCounted) return 0;
+  await link.ask((client) => client.decrby(deliveredBytesKey(prefix), facts.bytes));
+  return facts.bytes;
 }

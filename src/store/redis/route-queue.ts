@@ -34,11 +34,16 @@ export function openRouteQueue(link: Link, prefix: string, route: string): Route
   return {
     queue,
     worker,
-    base: `${queuePrefix(prefix)}:${route}:`,
+    base: baseOf(prefix, route),
     async close() {
       await Promise.allSettled([queue.close(), worker.close(true)]);
     },
   };
+}
+
+/** What all keys of a route's queue begin with. */
+export function baseOf(prefix: string, route: string): string {
+  return `${queuePrefix(prefix)}:${route}:`;
 }
 
 function queuePrefix(prefix: string): string {

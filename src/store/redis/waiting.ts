@@ -7,20 +7,18 @@ export interface WaitingOptions {
   readonly keyOf: (key: string) => string;
   readonly outcomeKeyOf: (held: string) => string;
   readonly isVoid: (key: string, held: string) => boolean;
-  /** The outcome of a claim that nobody settled. */
-  readonly abandoned: Settlement;
 }
 
 /** Copies that wait for what becomes of an event at another gateway. */
 export interface Waiting {
-  /** @param held what the claim's key said */
-  outcomeOf(key: string, held: string): Promise<Settlement>;
+  /** @param held what the claim's key said. @returns `undefined` where nobody settled it, and nobody will */
+  outcomeOf(key: string, held: string): Promise<Settlement | undefined>;
   close(): void;
 }
 
 interface Watched {
   held: string;
-  readonly settled: PromiseWithResolvers<Settlement>;
+  readonly settled: PromiseWithResolvers<Settlement | undefined>;
 }
 
 /** Asks ten times a second, whatever Redis may do meanwhile: a message that is sent once can be missed. */
@@ -36,10 +34,10 @@ export function openWaiting(link: Link, options: WaitingOptions): Waiting {
     if (outcome) settle(key, one, JSON.parse(outcome) as Settlement);
     else if (held?.startsWith('kept:')) settle(key, one, { status: Number(held.slice('kept:'.length)) });
     else if (held && held !== one.held && !options.isVoid(key, held)) one.held = held;
-    else settle(key, one, options.abandoned);
+    else settle(key, one, undefined);
   }
 
-  function settle(key: string, { settled }: Watched, settlement: Settlement): void {
+  function settle(key: string, { settled }: Watched, settlement: Settlement | undefined): void {
     watched.delete(key);
     settled.resolve(settlement);
     if (watched.size === 0) stop();
@@ -58,7 +56,7 @@ export function openWaiting(link: Link, options: WaitingOptions): Waiting {
     outcomeOf(key, held) {
       const known = watched.get(key);
       if (known !== undefined) return known.settled.promise;
-      const one = { held, settled: Promise.withResolvers<Settlement>() };
+      const one = { held, settled: Promise.withResolvers<Settlement | undefined>() };
       watched.set(key, one);
       polling ??= setInterval(poll, POLL_MS).unref();
       return one.settled.promise;

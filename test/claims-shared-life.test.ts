@@ -3,7 +3,7 @@ import { expectDelivered, expectDuplicate, expectProblem } from './support/expec
 import { type Gateway, startAndEnd } from './support/gateway.ts';
 import { deliveriesOf, holdAnswers, settled } from './support/hold.ts';
 import type { LogLine, RequestLine } from './support/log-line.ts';
-import { besides, newId, reached, send, startOn, stateConfig } from './support/shared-state.ts';
+import { besides, newId, openState, reached, send, startOn, stateConfig } from './support/shared-state.ts';
 import { startSenders } from './support/steady-senders.ts';
 import { startUpstream, type Upstream } from './support/upstream.ts';
 
@@ -109,6 +109,28 @@ describe('a process that joins', () => {
     expect(await b.stop()).toBe(0);
     await expectDuplicate(a, await send(a, id));
     expect(await a.stop()).toBe(0);
+    expect(besides(a)).toEqual([]);
+  });
+
+  test('learns what is in flight in one that was left alone', async () => {
+    const [before, after] = [newId(), newId()];
+    const a = await startOn(upstream);
+    const b = await startOn(upstream, a.folder);
+    const { release } = holdAnswers(upstream);
+    await sendHeld(a, before);
+    expect(await b.stop()).toBe(0);
+    const state = openState(a);
+    const alone = () => state.prepare('SELECT alone FROM processes').all();
+    await expect.poll(alone, { timeout: 10_000 }).toEqual([{ alone: 1 }]);
+    state.close();
+    await sendHeld(a, after);
+    const c = await startOn(upstream, a.folder);
+    const copies = [before, after].map((id) => send(c, id));
+    await settled(c);
+    release();
+    expect((await Promise.all(copies)).map(({ status }) => status)).toEqual([200, 200]);
+    expect([before, after].map((id) => deliveriesOf(upstream, id))).toEqual([1, 1]);
+    expect(await Promise.all([a.stop(), c.stop()])).toEqual([0, 0]);
     expect(besides(a)).toEqual([]);
   });
 

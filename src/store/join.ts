@@ -2,6 +2,7 @@ import type { DatabaseSync } from 'node:sqlite';
 import { setTimeout } from 'node:timers/promises';
 import { goneSentence } from './gone.ts';
 import { enter, lockOfGone, type Neighbour, neighbourList, type Presence } from './presence.ts';
+import { InUseError } from './state-file.ts';
 
 const LOOK_AGAIN_MS = 10;
 const HAND_OVER_MS = 5000;
@@ -23,7 +24,7 @@ export interface Joined {
 /**
  * Makes this process one of those that use the state file. Resolves once it may claim: a process that was alone has
  * written down by then what it has in flight.
- * @throws Error where such a process does not answer
+ * @throws InUseError where such a process does not answer
  */
 export async function join(options: JoinOptions): Promise<Joined> {
   const { database } = options;
@@ -57,7 +58,7 @@ async function othersShare(options: JoinOptions, { id }: Presence): Promise<void
     if (silent === undefined) return;
     if (isGone(database, silent)) clearing(options, () => undefined, id);
     else if (performance.now() > byMs) {
-      throw new Error(
+      throw new InUseError(
         `in use by another process (pid ${silent.pid}), which has not answered within ${HAND_OVER_MS / 1000} s: it is stopped, or busy with something else; end it, or start again`,
       );
     }

@@ -1,6 +1,6 @@
 import { rmSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
-import { BUSY, codeOf } from './state-file.ts';
+import { BUSY, codeOf } from './result-code.ts';
 
 /**
  * A lock that ends with the process that holds it, however that ends: SQLite's own, on an empty file. No such file may

@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs';
 import type { DatabaseSync } from 'node:sqlite';
 import type { Retention } from '../events.ts';
 import type { EncryptionKey } from '../settings.ts';
@@ -7,16 +6,13 @@ import { ClaimLedger } from './claim-ledger.ts';
 import { claimStore, type FlightsHere } from './claims.ts';
 import { ownerlessRemover } from './flights.ts';
 import { join } from './join.ts';
-import { takeLock } from './process-lock.ts';
 import { openQueue } from './queue.ts';
 import { leaseFreer } from './queue-free.ts';
 import { sealerOf } from './seal.ts';
 import { Sharing } from './sharing.ts';
 import { openStateClock } from './state-clock.ts';
-import { codeOf, explained, openStateFile } from './state-file.ts';
+import { explained, openStateFile } from './state-file.ts';
 import { StateWriter } from './writer.ts';
-
-const EARLIER_TIMEOUT_MS = 2000;
 
 export interface SqliteOptions {
   readonly path: string;
@@ -34,13 +30,12 @@ export interface SqliteOptions {
  * @throws StateFileError, Error as `openStateFile` and `join` do
  */
 export async function sqliteStore(options: SqliteOptions, warn: (sentence: string) => void): Promise<Store> {
-  refuseEarlier(options.path);
   const database = openStateFile(options.path);
   try {
     return await openStore(database, options, warn);
   } catch (error) {
     database.close();
-    throw codeOf(error) === undefined ? error : explained(error);
+    throw explained(error);
   }
 }
 
@@ -100,19 +95,4 @@ async function openStore(
       presence.lock.letGo();
     },
   };
-}
-
-/**
- * Version 1 held a lock on a file of its own beside the state, and kept its claims in flight to itself.
- * @throws Error where such a process runs
- */
-function refuseEarlier(path: string): void {
-  const file = `${path}-owner`;
-  if (!existsSync(file)) return;
-  const lock = takeLock(file, EARLIER_TIMEOUT_MS);
-  if (lock === undefined) {
-    throw new Error('in use by a process of an earlier version, which cannot share it; end that one first');
-  }
-  lock.removeFile();
-  lock.letGo();
 }

@@ -3,6 +3,8 @@ import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { FLIGHTS_SCHEMA } from './flights.ts';
 import { PRESENCE_SCHEMA } from './presence.ts';
+import { takeLock } from './process-lock.ts';
+import { BUSY, CORRUPT, codeOf, NOT_A_DATABASE, SQL_ERROR } from './result-code.ts';
 import { SCHEMA, VERSION } from './schema.ts';
 
 const OPEN_TIMEOUT_MS = 2000;
@@ -11,10 +13,13 @@ const LOG_BYTES = 16 << 20;
 /** The state file cannot be used, and another start would not change that: an operator has to act. */
 export class StateFileError extends Error {}
 
+/** Another process uses the state file, and it cannot be shared with that one. */
+export class InUseError extends Error {}
+
 /**
  * Opens the state file, or makes it.
  * @throws StateFileError where it is of a later version, damaged, no state file or not writable
- * @throws Error where another program keeps it locked
+ * @throws Error where another program keeps it locked, InUseError where it cannot be shared
  */
 export function openStateFile(path: string): DatabaseSync {
   let database: DatabaseSync | undefined;
@@ -27,21 +32,6 @@ export function openStateFile(path: string): DatabaseSync {
     database?.close();
     throw explained(error);
   }
-}
-
-/** SQLite's result codes, https://www.sqlite.org/rescode.html */
-export const BUSY = 5;
-export const CORRUPT = 11;
-export const FULL = 13;
-export const NOT_A_DATABASE = 26;
-const SQL_ERROR = 1;
-/** The rest of a code says more exactly what it was. */
-const PRIMARY = 0xff;
-
-/** The primary result code of an error of SQLite; `undefined`: it is another's. */
-export function codeOf(error: unknown): number | undefined {
-  const { errcode } = error as { errcode?: number };
-  return errcode === undefined ? undefined : errcode & PRIMARY;
 }
 
 /** The same state in memory: it ends with the process. */
@@ -81,6 +71,7 @@ function migrate(database: DatabaseSync): void {
       'no state file of Postern: it has the tables of another program; name another path',
     );
   }
+  if (tables.length > 0) refuseEarlier(database);
   // A file can be made to shrink only before its first page is written, or by writing it anew.
   database.exec('PRAGMA auto_vacuum = INCREMENTAL');
   if (tables.length > 0) database.exec('VACUUM');
@@ -91,9 +82,24 @@ function migrate(database: DatabaseSync): void {
   database.exec('COMMIT');
 }
 
+/**
+ * Version 1 held a lock on a file of its own beside the state, and kept its claims in flight to itself.
+ * @throws InUseError where such a process runs
+ */
+function refuseEarlier(database: DatabaseSync): void {
+  const lock = takeLock(`${database.location()}-owner`, OPEN_TIMEOUT_MS);
+  if (lock === undefined) {
+    throw new InUseError(
+      'in use by a process of an earlier version, which cannot share it; end that one first',
+    );
+  }
+  lock.removeFile();
+  lock.letGo();
+}
+
 /** SQLite's words for a programmer, as a sentence for an operator. */
 export function explained(error: unknown): Error {
-  if (error instanceof StateFileError) return error;
+  if (error instanceof StateFileError || error instanceof InUseError) return error;
   const { message } = error as Error;
   switch (codeOf(error)) {
     case BUSY:

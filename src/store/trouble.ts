@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import type { DatabaseSync } from 'node:sqlite';
-import { BUSY, CORRUPT, codeOf, NOT_A_DATABASE } from './state-file.ts';
+import { BUSY, CORRUPT, codeOf, NOT_A_DATABASE } from './result-code.ts';
 
 /**
  * What has to be done before the state counts as well again. `gone`: the file was removed or replaced; it has to come

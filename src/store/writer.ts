@@ -10,7 +10,7 @@ import {
   silently,
   UnconfirmedError,
 } from './change.ts';
-import { BUSY, CORRUPT, codeOf, FULL } from './state-file.ts';
+import { BUSY, CORRUPT, codeOf, FULL } from './result-code.ts';
 import {
   emptyLog,
   expectInode,
@@ -29,7 +29,8 @@ const TICK_MS = 1000;
  */
 const EAGER_MS = 5;
 const BUSY_RETRY_MS = 2;
-const MOST_BUSY_MS = 250;
+const MOST_BUSY_MS = 500;
+const LOCKED_RETRY_MS = 100;
 const fdatasync = promisify(fdatasyncByCallback);
 
 /**
@@ -58,6 +59,7 @@ export class StateWriter {
   #lost: string | undefined;
   #companion: Companion | undefined;
   #busySinceMs: number | undefined;
+  #retrying: NodeJS.Timeout | undefined;
 
   constructor(database: DatabaseSync, path: string | undefined) {
     this.#database = database;
@@ -101,6 +103,7 @@ export class StateWriter {
   /** Writes what is left, and lets go of the file. */
   async close(): Promise<void> {
     clearInterval(this.#ticking);
+    clearTimeout(this.#retrying);
     // A file must not be closed under the hand that is confirming it.
     while (this.#syncing !== undefined) await this.#syncing;
     // The event loop is over with: now it is right to wait for another's lock.
@@ -229,10 +232,17 @@ export class StateWriter {
     if (codeOf(error) === FULL) emptyLog(this.#database);
     if (this.#trouble === undefined || codeOf(error) === CORRUPT)
       this.#getInto(troubleOf(error), problemOf(error, troubleOf(error)));
+    // A lock may end at any moment: whoever comes then must not be turned away until the next tick.
+    if (codeOf(error) === BUSY) this.#retrying ??= setTimeout(() => this.#retry(), LOCKED_RETRY_MS).unref();
     const group = this.#group;
     this.#group = newGroup();
     this.#group.changes = group.changes.filter(({ isLasting }) => isLasting === true);
     rejectAll(group, error);
+  }
+
+  #retry(): void {
+    this.#retrying = undefined;
+    this.#write();
   }
 
   #rollBack(): void {

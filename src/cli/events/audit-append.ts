@@ -57,9 +57,8 @@ async function append(
   if (repaired !== undefined) chain = await readChain(file, refuse);
   const startedMs = Date.now();
   const filter = { route, states: ['delivered', 'dead'] as const };
-  // What has only just finished may still be on its way into the state behind something that finished later.
-  const { events: recent } = await events.list({ ...filter, finishedFromMs: startedMs - SETTLING_MS }, 1);
-  if (recent.length > 0) await pause(SETTLING_MS);
+  // What has only just finished may still be on its way into the state, behind something that finished later.
+  await pause(SETTLING_MS);
 
   let { n, head: previous, finishedMs: lastMs, bytes } = chain;
   let batch: string[] = [];

@@ -28,8 +28,8 @@ export interface Crash {
   /** The signal was sent at this time or later; the process had ended before the second. Monotonic microseconds. */
   readonly killedUs: number;
   readonly endedUs: number;
-  /** Whether it had got so far as to listen. */
-  readonly hadListened: boolean;
+  /** When it listened; `undefined`: it had not got so far. */
+  readonly listenedUs: number | undefined;
 }
 
 /** A gateway that is starting, or has started. */
@@ -65,12 +65,12 @@ export function startGateway({ name, config, adminPort, wrapper = [], preload }:
   const fail = () => listening.reject(new Error(`gateway ${name} does not listen; it said:\n${tail}`));
   const timer = setTimeout(fail, START_LIMIT_MS);
   let tail = '';
-  let hadListened = false;
+  let listenedUs: number | undefined;
   const read = (text: string) => {
     const said = tail + text;
     tail = said.slice(-TAIL_CHARACTERS);
-    if (hadListened || !said.includes('"msg":"listening"')) return;
-    hadListened = true;
+    if (listenedUs !== undefined || !said.includes('"msg":"listening"')) return;
+    listenedUs = nowUs();
     clearTimeout(timer);
     listening.resolve();
   };
@@ -89,7 +89,7 @@ export function startGateway({ name, config, adminPort, wrapper = [], preload }:
       const killedUs = nowUs();
       process.kill(pid, 'SIGKILL');
       await ended;
-      return { gateway: name, startedUs, killedUs, endedUs: nowUs(), hadListened };
+      return { gateway: name, startedUs, killedUs, endedUs: nowUs(), listenedUs };
     },
     async stop() {
       if (child.exitCode === null && child.signalCode === null)

@@ -1,3 +1,4 @@
+import { median } from '../measure.ts';
 import type { Judgement } from './judge.ts';
 import type { Kill } from './kills.ts';
 import type { Cuts } from './power-cuts.ts';
@@ -15,8 +16,9 @@ export function reportKills(kills: readonly Kill[], senders: Senders, found: Jud
   print([
     [
       'kills; of these before the gateway listened',
-      `${kills.length}; ${kills.filter((kill) => !kill.hadListened).length}`,
+      `${kills.length}; ${kills.filter((kill) => kill.listenedUs === undefined).length}`,
     ],
+    ['from a start to listening, median', `${Math.round(median(startsMs(kills)))} ms`],
     ...rowsOf(senders, found),
     ['under way at the upstream when killed, in all', sum(costs.map(({ underWay }) => underWay))],
     ...(known.length === 0
@@ -68,6 +70,12 @@ function rowsOf({ acknowledged, figures }: Senders, found: Judgement): readonly 
     ['acknowledged and not delivered', found.lost.length],
     ['delivered once more', found.repeats],
   ];
+}
+
+function startsMs(kills: readonly Kill[]): number[] {
+  return kills.flatMap(({ startedUs, listenedUs }) =>
+    listenedUs === undefined ? [] : [(listenedUs - startedUs) / 1000],
+  );
 }
 
 function cost({ costs }: Judgement, kill: Kill) {

@@ -46,7 +46,10 @@ function orderKeyReader({ queue, sender }: RouteSettings): (message: Message) =>
       return ({ headers }) => fieldValue(headers, ordered.name);
     case 'company': {
       const paths = sender?.event.company ?? [];
-      return ({ body }) => memberAt(parseMessage(body), paths);
+      return ({ body }) => {
+        const message = parseMessage(body);
+        return message instanceof Error ? undefined : memberAt(message, paths);
+      };
     }
     default:
       return () => undefined;

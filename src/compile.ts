@@ -8,6 +8,7 @@ import type { Ready, WorkerRoute } from './deliver/worker.ts';
 import { eventTypeReader } from './event-type.ts';
 import type { Lease } from './events.ts';
 import { type Fields, fieldValue } from './fields.ts';
+import { messageFilter } from './filter.ts';
 import type { Route } from './gateway.ts';
 import { upstreamFields } from './headers.ts';
 import type { Pulse } from './pulse.ts';
@@ -58,6 +59,7 @@ export function compileRoute(settings: RouteSettings, ground: Ground): CompiledR
     upstreamTarget: target,
     upstreamFields: (head) => [...fields.received(head), ...fields.added],
     attest,
+    filter: settings.filter && messageFilter(settings.filter, sender),
     queued: isQueue ? eventMaker(settings, fields) : undefined,
     deadlineMs: answerDeadlineMs(sender),
     timeoutMs: upstream.settings.timeoutMs ?? defaultTimeoutMs(sender),

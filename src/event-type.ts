@@ -20,7 +20,8 @@ export function eventTypeReader(sender: SenderProfile | undefined): (body: Buffe
       const type = pattern.exec(start)?.[1];
       if (type !== undefined) return type;
     }
-    return memberAt(parseMessage(body), paths)?.slice(0, LONGEST);
+    const message = parseMessage(body);
+    return message instanceof Error ? undefined : memberAt(message, paths)?.slice(0, LONGEST);
   };
 }
 

@@ -6,6 +6,7 @@ import { type Claim, claimEvent } from './claim.ts';
 import type { Exchange, Outgoing } from './deliver/exchange.ts';
 import { forward } from './deliver/forward.ts';
 import type { Upstream } from './deliver/upstream.ts';
+import type { messageFilter } from './filter.ts';
 import { answerCopy, pass, refuse } from './outcome.ts';
 import { type Entry, newEntry } from './record/entry.ts';
 import { recordedAtItsEnd } from './record/stream.ts';
@@ -28,6 +29,8 @@ export interface Route {
   readonly upstreamFields: (head: Head) => string[];
   /** The field by which the gateway vouches for a message; `undefined`: the upstream does not ask for it. */
   readonly attest: ReturnType<typeof attester> | undefined;
+  /** Which messages are delivered; `undefined`: all are. */
+  readonly filter: ReturnType<typeof messageFilter> | undefined;
   /** What of a request is kept until it is delivered; `undefined`: the sender waits for the upstream's answer. */
   readonly queued: ReturnType<typeof eventMaker> | undefined;
   /** From the head's first byte to the answer; infinite without a sender. */
@@ -119,8 +122,8 @@ export function createGateway(parts: Parts): Gateway {
     }
     entry.eventType = route.eventType(body);
     const client = route.clientOf(message);
-    const take = route.queued === undefined ? deliver : accept;
-    if (entry.messageId === undefined) return take({ route, message, client, sender, entry }, undefined);
+    const request: Request = { route, message, client, sender, entry };
+    if (entry.messageId === undefined) return take(request, undefined);
     const claiming = claimEvent(route.claims, {
       route: route.name,
       client,
@@ -130,9 +133,33 @@ export function createGateway(parts: Parts): Gateway {
       waitMs: timeLeft(route, message),
     });
     const claimed = claiming instanceof Promise ? await claiming : claiming;
-    if ('claim' in claimed) return take({ route, message, client, sender, entry }, claimed.claim);
+    if ('claim' in claimed) return take(request, claimed.claim);
     sender.releaseBody();
     return answerCopy(route.responder, message, entry, claimed);
+  }
+
+  /** An event that is this request's to deal with. */
+  function take(request: Request, claim: Claim | undefined): Promise<Reply | undefined> {
+    const { route, message } = request;
+    const found = route.filter?.(message.body) ?? 'wanted';
+    if (found !== 'wanted') return leaveOut(request, claim, found);
+    return route.queued === undefined ? deliver(request, claim) : accept(request, claim);
+  }
+
+  /** What nobody asked for is acknowledged, and is a duplicate when it comes again; what cannot be told is not. */
+  async function leaveOut(
+    { route, message, sender, entry }: Request,
+    claim: Claim | undefined,
+    found: 'unwanted' | Refusal,
+  ): Promise<Reply | undefined> {
+    sender.releaseBody();
+    if (found !== 'unwanted') {
+      claim?.settle(found);
+      return refuse(route.responder, entry, found);
+    }
+    await claim?.settle({ status: 200 })?.catch((error) => parts.unkeptClaim(entry, error));
+    entry.outcome = 'filtered';
+    return acknowledge(200, message.id);
   }
 
   /** Says yes once the disk has it; the upstream is another's business then. */

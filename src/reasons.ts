@@ -38,6 +38,7 @@ export const REASONS = {
   'signature.stale': { status: 401, retryHelps: false, side: 'sender' },
   'signature.early': { status: 401, retryHelps: false, side: 'sender' },
   'signature.mismatch': { status: 401, retryHelps: false, side: 'sender' },
+  'filter.malformed': { status: 400, retryHelps: false, side: 'sender' },
   'claim.in_flight': { status: 503, retryHelps: true, side: 'gateway' },
   'gateway.overloaded': { status: 503, retryHelps: true, side: 'gateway' },
   'gateway.draining': { status: 503, retryHelps: true, side: 'gateway' },

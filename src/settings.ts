@@ -212,6 +212,8 @@ export interface RouteSettings {
       }
     | undefined;
   readonly rateLimits: readonly RateLimit[];
+  /** `undefined`: every event is delivered. */
+  readonly filter: FilterSettings | undefined;
   readonly bodyLimit: number;
   readonly upstream: UpstreamSettings;
   readonly upstreamPath: string | undefined;
@@ -226,6 +228,14 @@ export interface RouteSettings {
   readonly queue: QueueSettings;
   /** What is done while the shared state is out of reach: 503, or going by this process's own memory. */
   readonly onStateLoss: 'refuse' | 'allow';
+}
+
+/** Which events are delivered: those whose type is among these, and whose company has one of these tags. */
+export interface FilterSettings {
+  /** Exact, or a prefix that ends in `*`. */
+  readonly events: readonly string[] | undefined;
+  /** `name:value`. */
+  readonly tags: readonly string[] | undefined;
 }
 
 /** How accepted events are delivered. Times in milliseconds. */

@@ -3,6 +3,7 @@ import { type Credential, METHODS, type RateKey } from '../settings.ts';
 import { addressEntry } from './addresses.ts';
 import { attestSchema } from './attest.ts';
 import { certificateRule } from './certificate-rule.ts';
+import { filterSchema } from './filter.ts';
 import { either, list, section } from './issues.ts';
 import { fields, NAME, readCredentialField, readHostName, readSenderField } from './names.ts';
 import { readPath, readUpstreamPath } from './paths.ts';
@@ -178,6 +179,9 @@ export const routeSchema = section(
     )
       .optional()
       .describe('How many requests are let in; one limit or a list.'),
+    filter: filterSchema
+      .optional()
+      .describe('Which events are delivered; the others are acknowledged with 200 and go no further.'),
     body_limit: size().optional().describe('The largest body; default: limits.body.'),
     upstream: scalar<string>({
       expected: 'the name of an upstream',

@@ -2,6 +2,7 @@ import type { Limits, RateLimit, RouteSettings, SenderProfile, UpstreamSettings 
 import { findAmbiguities, type Matcher } from './ambiguity.ts';
 import type { Path } from './document.ts';
 import { checkEntrance, type Surrounding } from './entrance.ts';
+import { checkFilter, filterOf } from './filter.ts';
 import { type Partly, readSection } from './issues.ts';
 import { type Report, suggestion } from './problems.ts';
 import { checkQueue, queueOf } from './queue.ts';
@@ -45,6 +46,7 @@ function loadRoute(
   // A profile that is not there leaves open what its addresses would have been.
   const senderKnown = section.right('sender') && (values.sender === undefined) === (sender === undefined);
   checkEntrance(section, sender, senderKnown, path, around, report);
+  checkFilter(section, senderKnown ? sender : undefined, path, report);
   checkQueue(section, { sender: senderKnown ? sender : undefined, driver: around.driver }, path, report);
   if (
     values.body_limit !== undefined &&
@@ -97,6 +99,7 @@ function assemble(
       toleranceMs: signature.tolerance,
     },
     rateLimits: rateLimits.map(rateLimitOf),
+    filter: filterOf(input),
     bodyLimit: input.body_limit ?? limits.body,
     upstream,
     upstreamPath: input.upstream_path,

@@ -34,6 +34,22 @@ describe('wrong use ends with exit code 2 and a sentence:', () => {
     ['a certificate without a key', [url, '--cert', file('client.pem')], '--cert and --key go together'],
     ['a CA that is none', [url, ...asCodat, '--ca', file('ca.key')], 'ca.key holds no certificate'],
     ['a secret that is none', [url, ...asCodat, '--secret', 'whsec_?'], 'the signing secret is not base64'],
+    [
+      'a whsk_ key that is none',
+      [url, ...asCodat, '--secret', 'whsk_aaaa'],
+      'the whsk_ key is not base64 of an Ed25519 private key',
+    ],
+    [
+      'a whsk_ key with the public half of another',
+      [url, ...asCodat, '--secret', `whsk_${Buffer.alloc(64, 1).toString('base64')}`],
+      'the whsk_ key is not base64 of an Ed25519 private key',
+    ],
+    ['a public key', [url, ...asCodat, '--secret', 'whpk_aaaa'], 'give the private key'],
+    [
+      'twelve secrets',
+      [url, ...asCodat, ...Array<string[]>(12).fill(['--secret', SECRET]).flat()],
+      '12 signing secrets: a sender signs with 11 at most',
+    ],
     ['no secret', [url, ...asCodat], 'set POSTERN_SEND_SECRET'],
     [
       'an unknown event',

@@ -3,7 +3,8 @@ import type { TypedOptions } from './send/options.ts';
 import type { Totals } from './send/run.ts';
 
 const HELP = `
-A pause is the sender's own: up to 10 h. --fast divides each by 36000 and shows both.
+A pause is the sender's own, up to 10 h, and with its jitter. --fast divides each by 36000 and shows both.
+Several secrets, in POSTERN_SEND_SECRET separated by spaces, are those of a rotation: the current one first.
 Exit code 0: every event was accepted with a 2xx; 1: the sender would have given up on one.
 
 Examples:
@@ -34,7 +35,12 @@ export function sendCommand(): Command {
     .option('--no-certificate', 'present no client certificate')
     .option('--ca <file>', "CA of the gateway's certificate; default: the public CAs")
     .option('--header <field>', "'Name: value' to send along; may be repeated", collect)
-    .option('--secret <whsec>', 'signing secret; better set POSTERN_SEND_SECRET, which no process list shows')
+    .option(
+      '--secret <secret>',
+      'signing secret, whsec_… or whsk_…; may be repeated: the old ones of a rotation; ' +
+        'better set POSTERN_SEND_SECRET, which no process list shows',
+      collect,
+    )
     .option('--no-signature', 'do not sign')
     .option('--event <name>', 'a sample event; default: one that this sender sends')
     .option('--list-events', 'print the names of the sample events and end')

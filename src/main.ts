@@ -6,6 +6,7 @@ import { checkCommand } from './cli/check.ts';
 import { demoCommand } from './cli/demo.ts';
 import { CliError } from './cli/exit.ts';
 import { endOnFault } from './cli/fault.ts';
+import { probeCommand } from './cli/probe.ts';
 import { routesCommand } from './cli/routes.ts';
 import { sendCommand } from './cli/send.ts';
 import { startCommand } from './cli/start.ts';
@@ -27,6 +28,7 @@ for (const command of [
   routesCommand(),
   certsCommand(),
   sendCommand(),
+  probeCommand(),
   demoCommand(),
 ]) {
   program.addCommand(command);

@@ -60,6 +60,7 @@ async function probe(url: string, typed: ProbeOptions): Promise<void> {
       `${typed.json ? JSON.stringify(print.resultJson(result)) : print.tableRow(result)}\n`,
     );
   });
+  if (!typed.json) toPeople(['', ...print.footnotes(results, plan.stage.profile)].join('\n'));
   toPeople(`\n${print.summary(results, plan.cases.length, performance.now() - startedMs)}`);
   process.exitCode = results.every((result) => isGood(result, typed.strict === true)) ? 0 : 1;
 }

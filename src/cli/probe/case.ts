@@ -14,6 +14,8 @@ import {
 export interface Shot {
   readonly message: Message;
   readonly identity: Identity | undefined;
+  /** What it is called where it is one of several. */
+  readonly label?: string;
 }
 
 /** One question to a receiver. */
@@ -25,7 +27,7 @@ export interface Case {
   readonly expected: Expectation;
   /** Why that is right to expect, in a sentence. */
   readonly why: string;
-  /** The document that says so, where there is one. */
+  /** What says so, where something does; the name of a document in `DOCUMENTS` first. */
   readonly source?: string | undefined;
   /** Why it cannot be tried here, in words. */
   readonly lacks?: string | undefined;
@@ -38,15 +40,6 @@ export interface Case {
   readonly make: () => readonly Shot[];
   readonly order?: 'last' | 'each' | 'copies';
 }
-
-/** The documents that say what is right. */
-export const SOURCES = {
-  spec: 'https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md',
-  svixClient:
-    'https://github.com/svix/svix-webhooks/blob/main/server/svix-server/src/core/webhook_http_client.rs',
-  svixKeys: 'https://github.com/svix/svix-webhooks/blob/main/server/svix-server/src/core/types/mod.rs',
-  retries: 'https://docs.svix.com/retries',
-} as const;
 
 /** A good event as one shot; `change` makes it another. */
 export function shotOf(

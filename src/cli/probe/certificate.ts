@@ -60,8 +60,8 @@ export function makeIdentity({ like, issuer, fromMs, untilMs, usage }: Request):
   const tbs = element(
     SEQUENCE,
     element(VERSION, element(INTEGER, Buffer.of(2))),
-    // 128 bits that begin with 01: positive, and no shorter spelling.
-    element(INTEGER, Buffer.of(0x40 | (randomBytes(1)[0] as number & 0x3f)), randomBytes(15)),
+    // What comes first keeps it positive, and in its shortest spelling.
+    element(INTEGER, Buffer.of(0x40), randomBytes(15)),
     algorithm,
     Buffer.from(issuer ? certificateNames(issuer.certificate.raw).subject : names.issuer, 'hex'),
     element(SEQUENCE, time(fromMs), time(untilMs)),

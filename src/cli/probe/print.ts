@@ -1,4 +1,6 @@
+import type { SenderProfile } from '../../settings.ts';
 import { formatDuration } from '../send/words.ts';
+import { whereToFind } from './documents.ts';
 import type { Result } from './run.ts';
 import type { Came } from './wire.ts';
 
@@ -9,24 +11,28 @@ const MARKS = {
   'not judged': 'NOT JUDGED',
   'left out': 'left out',
 } as const;
-const WIDTHS = [10, 24, 62, 34];
-const INDENT = ' '.repeat((WIDTHS[0] ?? 0) + 2);
+const WIDTHS = [10, 24, 40];
+const INDENT = ' '.repeat(12);
 const LINE_WIDTH = 120;
 
 /** The table's first two lines. */
 export function tableHead(): string {
-  const titles = columns(['', 'case', 'what was sent', 'what came', 'what is right']);
-  return `${titles}\n${'-'.repeat(titles.length)}`;
+  return `${columns(['', 'case', 'what came', 'what is right'])}\n${'-'.repeat(LINE_WIDTH)}`;
 }
 
-/** One case as a row of the table, and below it why. */
-export function tableRow(result: Result): string {
-  const { case: each, came, verdict, note } = result;
-  const row = columns([MARKS[verdict], each.name, each.sent, cameInWords(came), each.expected.words]);
-  const why =
-    verdict === 'left out' ? [`${note}.`] : [each.why, ...(each.source ? [`[${each.source}]`] : [])];
-  const noted = note === undefined || verdict === 'left out' ? [] : [`${note}.`];
-  return [row, ...wrap([...noted, ...why].join(' '))].join('\n');
+/** One case as a row of the table, and below it what was sent and why so much is right. */
+export function tableRow({ case: each, came, verdict, note }: Result): string {
+  const isLeftOut = verdict === 'left out';
+  const row = columns([
+    MARKS[verdict],
+    each.name,
+    isLeftOut ? '-' : cameInWords(came),
+    isLeftOut ? '-' : each.expected.words,
+  ]);
+  const because = [each.why, ...(each.source === undefined ? [] : [`[${each.source}]`])];
+  const noted = note === undefined ? [] : [`${sentence(note)}`];
+  const text = [sentence(each.sent), ...noted, ...(isLeftOut ? [] : because)];
+  return [row, ...wrap(text.join(' '))].join('\n');
 }
 
 /** One case as a flat object of data; fields that do not apply are left out. */
@@ -48,6 +54,14 @@ export function resultJson({ case: each, came, verdict, note }: Result): object 
   };
 }
 
+/** Where the documents are to be found that were named. */
+export function footnotes(results: readonly Result[], profile: SenderProfile): string[] {
+  const sources = results
+    .filter(({ verdict }) => verdict !== 'left out')
+    .flatMap(({ case: each }) => each.source ?? []);
+  return whereToFind(sources, profile);
+}
+
 /** What the cases came to. */
 export function summary(results: readonly Result[], planned: number, ms: number): string {
   const count = (wanted: Result['verdict']): number =>
@@ -67,12 +81,13 @@ export function summary(results: readonly Result[], planned: number, ms: number)
   return `${results.length} cases in ${formatDuration(ms)}: ${parts.join(', ')}.${untried}`;
 }
 
-/** `200`, `404 (7 times)`, `TLS alert: certificate required`, `no answer in 5 s`. */
+/** `200`, `400 (5 times), 404 (2 times)`, `TLS alert: certificate required`, `no answer in 5 s`. */
 export function cameInWords(came: readonly Came[]): string {
   const texts = came.map(oneInWords);
-  const [first = '-'] = texts;
-  if (texts.length > 2 && texts.every((text) => text === first)) return `${first} (${texts.length} times)`;
-  return texts.length === 0 ? '-' : texts.join(', ');
+  if (texts.length < 3) return texts.join(', ') || '-';
+  const counts = new Map<string, number>();
+  for (const text of texts) counts.set(text, (counts.get(text) ?? 0) + 1);
+  return [...counts].map(([text, count]) => (count === 1 ? text : `${text} (${count} times)`)).join(', ');
 }
 
 function oneInWords(came: Came): string {
@@ -86,6 +101,10 @@ function oneInWords(came: Came): string {
     default:
       return came.why;
   }
+}
+
+function sentence(text: string): string {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
 }
 
 function columns(texts: readonly string[]): string {

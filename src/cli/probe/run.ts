@@ -70,6 +70,8 @@ async function tryCase(
   const shots = each.make();
   const fire = (shot: Shot): Promise<Came> => fireAt(stage, shot, leftMs);
   const came = each.order === 'copies' ? await Promise.all(shots.map(fire)) : await inTurn(shots, fire);
+  if (performance.now() >= endMs && came.some(({ kind }) => kind === 'silent'))
+    return { case: each, came, verdict: 'not judged', note: 'the time was used up' };
   return { case: each, came, ...judgeCase(stage, each, shots, came) };
 }
 
@@ -108,8 +110,8 @@ function judgeCase(stage: Stage, each: Case, shots: readonly Shot[], came: reado
 function judgeEach(each: Case, shots: readonly Shot[], came: readonly Came[]): Judged {
   const verdicts = came.map((one) => judge(one, each.expected));
   const verdict = worst(verdicts);
-  const target = shots[verdicts.indexOf(verdict)]?.message.target;
-  return told(verdict, verdict === 'right' ? undefined : `for ${target}`);
+  const { label } = shots[verdicts.indexOf(verdict)] ?? {};
+  return told(verdict, verdict === 'right' || label === undefined ? undefined : `that is for ${label}`);
 }
 
 /** One of both is accepted; the other as well, or in a way that the sender comes again. */

@@ -1,4 +1,5 @@
 import { type Case, goodShot } from '../case.ts';
+import { documentationOf } from '../documents.ts';
 import { ACCEPTED } from '../expect.ts';
 import type { Stage } from '../stage.ts';
 import { bodyCases } from './bodies.ts';
@@ -23,7 +24,7 @@ export function makeCases(stage: Stage): Case[] {
       sent: 'a good event after all that',
       expected: ACCEPTED,
       why: 'A receiver that is down, or has locked the sender out, refuses everything: then nothing above was shown.',
-      source: stage.profile.documentation,
+      source: documentationOf(stage.profile),
       make: () => [goodShot(stage, 'good-at-last')],
     },
   ];

@@ -1,9 +1,10 @@
-import { type Case, goodShot, lacksSecret, SOURCES, shotOf } from '../case.ts';
+import { type Case, goodShot, lacksSecret, shotOf } from '../case.ts';
+import { documentationOf } from '../documents.ts';
 import { ACCEPTED, ANSWERED, type Expectation, REFUSED } from '../expect.ts';
 import { makeEvent, type ProbeEvent, type Stage } from '../stage.ts';
 
 const MIB = 1 << 20;
-const SCHEME = `${SOURCES.spec} (Signature scheme)`;
+const SCHEME = 'Standard Webhooks, "Signature scheme"';
 
 const LARGE: Expectation = { words: '2xx, or 413', right: ['2xx', 413], doubtful: ['4xx', 'closed'] };
 const CHUNKED: Expectation = { words: '2xx, or 411', right: ['2xx', 411], doubtful: ['4xx'] };
@@ -55,7 +56,7 @@ export function bodyCases(stage: Stage): Case[] {
       sent: 'the same JSON with other spaces than was signed',
       expected: REFUSED,
       why: 'A receiver that parses, writes the JSON anew and verifies that lets through what was never signed.',
-      source: `${stage.profile.documentation} (raw request body)`,
+      source: documentationOf(stage.profile),
       lacks,
       make: changed('re-serialised', same, (body) =>
         Buffer.from(JSON.stringify(JSON.parse(String(body)), undefined, 2)),
@@ -66,7 +67,7 @@ export function bodyCases(stage: Stage): Case[] {
       sent: 'a good event whose JSON has odd spaces, numbers and escapes',
       expected: ACCEPTED,
       why: 'The raw body is verified: JSON that would be written otherwise by the receiver is as good as any.',
-      source: `${stage.profile.documentation} (raw request body)`,
+      source: documentationOf(stage.profile),
       make: withBody('odd-json', ({ body }) =>
         Buffer.from(
           `${String(body).slice(0, -1)} ,\t"odd" : [1.0, 1e2, "\\u00e9\\/", 12345678901234567890 ] }`,
@@ -98,7 +99,7 @@ export function bodyCases(stage: Stage): Case[] {
       sent: `a body that is no JSON${well}`,
       expected: ANSWERED,
       why: 'Other content types are allowed; who needs JSON says 4xx, and does not fail.',
-      source: `${SOURCES.spec} (Payload structure)`,
+      source: 'Standard Webhooks, "Payload structure"',
       make: withBody('no-json', () => Buffer.from('postern.probe: this is no JSON')),
     },
     {
@@ -113,7 +114,7 @@ export function bodyCases(stage: Stage): Case[] {
       sent: 'a good event of 1 MiB',
       expected: LARGE,
       why: 'No document bounds the size; who does answers 413 before closing, or the sender learns nothing.',
-      source: `${SOURCES.spec} (Payload size); RFC 9110, section 15.5.14`,
+      source: 'Standard Webhooks, "Payload size"; RFC 9110, section 15.5.14',
       make: withBody('large', ({ body }) => filled(body, MIB)),
     },
     {
@@ -136,7 +137,7 @@ export function bodyCases(stage: Stage): Case[] {
       sent: 'a good event, its body in eight pieces over eight seconds',
       expected: { ...ACCEPTED, doubtful: ['4xx', 'closed'] },
       why: 'A sender behind a slow line has its whole deadline.',
-      source: stage.profile.documentation,
+      source: documentationOf(stage.profile),
       slowMs: 25_000,
       make: () => [goodShot(stage, 'slow', { pieces: 8, pauseMs: 1_000 })],
     },

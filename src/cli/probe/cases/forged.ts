@@ -1,9 +1,9 @@
-import { type Case, lacksSecret, type Shot, SOURCES, shotOf } from '../case.ts';
+import { type Case, lacksSecret, type Shot, shotOf } from '../case.ts';
 import { BETTER_REFUSED, REFUSED } from '../expect.ts';
 import { type Field, without } from '../message.ts';
 import { familyOf, makeEvent, type ProbeEvent, type Stage, secondsFromNow } from '../stage.ts';
 
-const SPEC = `${SOURCES.spec} (Verifying signatures)`;
+const SPEC = 'Standard Webhooks, "Verifying signatures"';
 const HOUR_S = 3600;
 
 /** What somebody without the secret can send, or send again. Each is a good event but for one thing. */
@@ -32,7 +32,7 @@ export function forgedCases(stage: Stage): Case[] {
   };
   const missing = (part: string): Case =>
     forged(
-      `no-${part}`,
+      `without-${part}`,
       `a good event without ${family}-${part}`,
       `All three fields are signed or sign: without ${family}-${part} there is nothing to verify.`,
       (event) => lacking(event, part),
@@ -40,7 +40,7 @@ export function forgedCases(stage: Stage): Case[] {
 
   return [
     forged(
-      'no-signature',
+      'unsigned',
       'an event that is not signed',
       'Anybody can send a request: what is not signed is from nobody.',
       (event) => lacking(event, 'id', 'timestamp', 'signature'),
@@ -67,7 +67,7 @@ export function forgedCases(stage: Stage): Case[] {
       (event) => shotOf(stage, event, {}, key?.stranger().sign(event.id, event.timestamp, event.body) ?? ''),
     ),
     forged(
-      'other-version-alone',
+      'other-version',
       'the right signature under a version that does not exist',
       'A scheme that is not known proves nothing.',
       (event) => shotOf(stage, event, {}, sign(event).replace(/^\w+,/, 'v9,')),
@@ -77,14 +77,14 @@ export function forgedCases(stage: Stage): Case[] {
       'the signature of an event under another id',
       'The id is signed, so that a captured event cannot come back as a new one.',
       (event) => swapped({ ...event, id: `${event.id}x` }, event),
-      { source: `${SOURCES.spec} (Signature scheme)` },
+      { source: 'Standard Webhooks, "Signature scheme"' },
     ),
     forged(
       'other-time',
       'the signature of ten seconds before, under the time of now',
       'The time is signed, so that a captured event cannot be made fresh again.',
       (event) => swapped({ ...event, timestamp: secondsFromNow(-10) }, event),
-      { source: `${SOURCES.spec} (Signature scheme)` },
+      { source: 'Standard Webhooks, "Signature scheme"' },
     ),
     forged(
       'stale',
@@ -98,26 +98,34 @@ export function forgedCases(stage: Stage): Case[] {
       'The tolerance holds in both directions: what is dated ahead could be sent again until then.',
       (event) => shotOf(stage, { ...event, timestamp: secondsFromNow(HOUR_S) }),
     ),
-    forged(
-      'time-with-junk',
-      'a time with letters behind it, well signed',
-      'The time is an integer; who reads 1700000000x as one signs and checks two different things.',
-      (event) => shotOf(stage, { ...event, timestamp: `${event.timestamp}x` }),
-      { expected: BETTER_REFUSED, source: `${SOURCES.spec} (Webhook headers)` },
-    ),
+    {
+      name: 'time-with-junk',
+      sent: 'a letter behind the time, signed with it and without it',
+      expected: BETTER_REFUSED,
+      why: 'The time is an integer, and signed as it stands: who reads 1700000000x as one checks another than was sent.',
+      source: 'Standard Webhooks, "Webhook headers"',
+      lacks,
+      order: 'each',
+      make: () =>
+        ['with it', 'without it'].map((label) => {
+          const event = makeEvent(stage, 'time-with-junk');
+          const sent = { ...event, timestamp: `${event.timestamp}x` };
+          return { ...swapped(label === 'with it' ? sent : event, sent), label: `one signed ${label}` };
+        }),
+    },
     forged(
       'time-without-a-number',
       'a word for a time, well signed',
       'In many languages a comparison with what is no number is false, and the check of the time passed by it.',
       (event) => shotOf(stage, { ...event, timestamp: 'now' }),
-      { expected: BETTER_REFUSED, source: `${SOURCES.spec} (Webhook headers)` },
+      { expected: BETTER_REFUSED, source: 'Standard Webhooks, "Webhook headers"' },
     ),
     forged(
       'id-with-dot',
       'an id with a full stop in it, well signed',
       'The full stop separates what is signed: an id that holds one can be read as another id at another time.',
       (event) => shotOf(stage, { ...event, id: `${event.id}.1` }),
-      { expected: BETTER_REFUSED, source: `${SOURCES.spec} (Signature scheme)` },
+      { expected: BETTER_REFUSED, source: 'Standard Webhooks, "Signature scheme"' },
     ),
     forged(
       'repeated-id',

@@ -1,4 +1,5 @@
-import { type Case, goodShot, lacksSecret, SOURCES, shotOf } from '../case.ts';
+import { type Case, goodShot, lacksSecret, shotOf } from '../case.ts';
+import { documentationOf } from '../documents.ts';
 import { ACCEPTED, ANSWERED, BETTER_REFUSED, type Expectation } from '../expect.ts';
 import type { Field } from '../message.ts';
 import { familyOf, makeEvent, type Stage, secondsFromNow, signatureFields } from '../stage.ts';
@@ -20,7 +21,7 @@ export function goodCases(stage: Stage): Case[] {
     why: string,
     make: (id: string, at: string, body: Buffer) => string,
   ) => ({
-    ...{ name, sent, why, expected: ACCEPTED, source: `${SOURCES.spec} (Webhook headers)`, lacks: signed },
+    ...{ name, sent, why, expected: ACCEPTED, source: 'Standard Webhooks, "Webhook headers"', lacks: signed },
     make: () => {
       const event = makeEvent(stage, name);
       return [shotOf(stage, event, {}, make(event.id, event.timestamp, event.body))];
@@ -35,7 +36,7 @@ export function goodCases(stage: Stage): Case[] {
       sent: 'a good event',
       expected: ACCEPTED,
       why: 'What is signed, fresh and by the right sender is answered with a 2xx in time, or it comes again.',
-      source: profile.documentation,
+      source: documentationOf(profile),
       make: () => [goodShot(stage, 'good')],
     },
     {
@@ -43,7 +44,7 @@ export function goodCases(stage: Stage): Case[] {
       sent: 'an event, and the same bytes again',
       expected: ACCEPTED,
       why: 'Svix repeats a request to the byte when a connection breaks within a second: a nonce check that refuses it loses nothing but makes the sender try for a day.',
-      source: SOURCES.svixClient,
+      source: 'Svix, webhook_http_client.rs',
       order: 'last',
       make: () => {
         const shot = goodShot(stage, 'resend');
@@ -55,7 +56,7 @@ export function goodCases(stage: Stage): Case[] {
       sent: 'an event, and again under a new time and signature',
       expected: ACCEPTED,
       why: 'The id stays the same over all attempts: a copy of what was accepted is acknowledged again, not processed again.',
-      source: `${SOURCES.spec} (Webhook metadata)`,
+      source: 'Standard Webhooks, "Webhook metadata"',
       lacks: signed,
       order: 'last',
       make: () => {
@@ -68,7 +69,7 @@ export function goodCases(stage: Stage): Case[] {
       sent: 'an event, and a copy before its answer',
       expected: COPIES,
       why: 'While the first is being worked on, its copy may wait for it or be told to come again, but one of both is accepted.',
-      source: SOURCES.svixClient,
+      source: 'Svix, webhook_http_client.rs',
       order: 'copies',
       make: () => {
         const shot = goodShot(stage, 'copy-in-flight');
@@ -80,7 +81,7 @@ export function goodCases(stage: Stage): Case[] {
       sent: 'another event under the id of an accepted one',
       expected: ANSWERED,
       why: 'The id is the key by which copies are told: it may be taken for one, or refused for what it is.',
-      source: `${SOURCES.spec} (Webhook metadata)`,
+      source: 'Standard Webhooks, "Webhook metadata"',
       lacks: signed,
       order: 'last',
       make: () => {
@@ -119,7 +120,7 @@ export function goodCases(stage: Stage): Case[] {
         'Svix keeps ten old secrets for a day, so that a list can have eleven signatures.',
         (...event) => [...Array.from({ length: 10 }, () => strange(...event)), right(...event)].join(' '),
       ),
-      source: SOURCES.svixKeys,
+      source: 'Svix, core/types/mod.rs',
     },
     rotated(
       'unknown-version-beside',
@@ -142,7 +143,7 @@ export function goodCases(stage: Stage): Case[] {
       sent: 'webhook-* and svix-* fields that say the same',
       expected: { ...ACCEPTED, doubtful: ['4xx'] },
       why: 'Who moves from one scheme to the other sends both for a while; more fields do not spoil what is right.',
-      source: `${SOURCES.spec} (Migrating to Standard Webhooks)`,
+      source: 'Standard Webhooks, "Migrating to Standard Webhooks"',
       lacks: signed,
       make: () => {
         const event = makeEvent(stage, 'both-families');

@@ -19,7 +19,6 @@ export function identityCases(stage: Stage): Case[] {
         : `${profile.name} presents no client certificate`;
   const lacksIssuer =
     lacks ?? (issuer ? undefined : 'no authority was given that can make one: --issuer and --issuer-key');
-  const documentation = profile.clientCertificate ? profile.documentation : undefined;
 
   const made = (name: string, other: Partial<Request>) => (): ReturnType<Case['make']> => {
     if (like === undefined) return [];
@@ -35,7 +34,7 @@ export function identityCases(stage: Stage): Case[] {
       sent: 'a good event without a client certificate',
       expected: NOT_LET_IN,
       why: 'It was given, so it is to be asked for.',
-      source: documentation,
+      source: 'RFC 8446, section 4.4.2.4',
       lacks,
       make: () => [shotWith(stage, 'no-certificate', undefined)],
     },

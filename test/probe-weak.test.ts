@@ -7,20 +7,21 @@ import { Webhook } from 'svix';
 import { describe, expect, it, type TestContext } from 'vitest';
 import type { Result } from '../src/cli/probe/run.ts';
 import { type CarefulOptions, type Parts, startCareful } from './support/careful-receiver.ts';
+import { runCommand } from './support/command.ts';
 import { named, probe } from './support/probing.ts';
-import { prepareSending, SECRET } from './support/sending.ts';
+import { prepareSending, SECRET, signing } from './support/sending.ts';
 
 const { file } = prepareSending();
 const AUTHORIZATION = 'Bearer a-token-of-the-probe';
 const OLD_SECRET = `whsec_${Buffer.alloc(24, 7).toString('base64')}`;
 
-/** Probes a careful receiver with this flaw, with all that a probe can be given. */
-async function probeFlawed(
+/** Starts a careful receiver with this flaw. */
+async function startFlawed(
   { onTestFinished }: TestContext,
   flaw: NonNullable<CarefulOptions['flaw']>,
   tls: ServerOptions = {},
   other: Partial<CarefulOptions> = {},
-): Promise<Result[]> {
+): Promise<string> {
   const receiver = await startCareful({
     tls: {
       key: readFileSync(file('server.key')),
@@ -37,7 +38,12 @@ async function probeFlawed(
     ...other,
   });
   onTestFinished(() => receiver.close());
-  return probe(receiver.url, {
+  return receiver.url;
+}
+
+/** Probes it with all that a probe can be given. */
+async function probeFlawed(...given: Parameters<typeof startFlawed>): Promise<Result[]> {
+  return probe(await startFlawed(...given), {
     ca: file('ca.pem'),
     bundle: file('client-bundle.pem'),
     issuer: file('ca.pem'),
@@ -227,5 +233,33 @@ describe.concurrent('the weakness of a receiver that', () => {
     }));
     expect(named(results, 'miss')).toContain('good-at-last');
     expect(named(results, 'miss')).not.toContain('stale');
+  });
+});
+
+describe.concurrent('the exit code', () => {
+  const args = [
+    ...['--ca', file('ca.pem'), '--bundle', file('client-bundle.pem')],
+    ...['--header', `Authorization: ${AUTHORIZATION}`],
+  ];
+  const codeOf = async (url: string, ...more: readonly string[]) =>
+    (await runCommand(['probe', url, ...args, ...more], signing)).exitCode;
+
+  it('is 0 where something is doubtful, and 1 where it is with --strict', async (test) => {
+    const url = await startFlawed(test, () => ({}));
+    expect(await codeOf(url, '--only', 'two-hosts')).toBe(0);
+    expect(await codeOf(url, '--only', 'two-hosts', '--strict')).toBe(1);
+    expect(await codeOf(url, '--only', 'stale', '--strict')).toBe(0);
+  });
+
+  it('is 1 where something was missed', async (test) => {
+    const url = await startFlawed(test, () => ({ isFresh: () => true }));
+    expect(await codeOf(url, '--only', 'other-id')).toBe(0);
+    expect(await codeOf(url, '--only', 'stale')).toBe(1);
+  });
+
+  it('is 1 where something could not be judged', async (test) => {
+    const url = await startFlawed(test, () => ({ refuse: () => 429 }));
+    expect(await codeOf(url, '--only', 'retry')).toBe(0);
+    expect(await codeOf(url, '--only', 'stale', '--timeout', '500ms')).toBe(1);
   });
 });

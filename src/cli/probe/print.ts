@@ -20,18 +20,13 @@ export function tableHead(): string {
   return `${columns(['', 'case', 'what came', 'what is right'])}\n${'-'.repeat(LINE_WIDTH)}`;
 }
 
-/** One case as a row of the table, and below it what was sent and why so much is right. */
+/** One case as a row of the table, and below it what was sent and why so much is right to expect. */
 export function tableRow({ case: each, came, verdict, note }: Result): string {
-  const isLeftOut = verdict === 'left out';
-  const row = columns([
-    MARKS[verdict],
-    each.name,
-    isLeftOut ? '-' : cameInWords(came),
-    isLeftOut ? '-' : each.expected.words,
-  ]);
+  if (verdict === 'left out') return columns([MARKS[verdict], each.name, note ?? '']);
+  const row = columns([MARKS[verdict], each.name, cameInWords(came), each.expected.words]);
   const because = [each.why, ...(each.source === undefined ? [] : [`[${each.source}]`])];
   const noted = note === undefined ? [] : [`${sentence(note)}`];
-  const text = [sentence(each.sent), ...noted, ...(isLeftOut ? [] : because)];
+  const text = [sentence(each.sent), ...noted, ...because];
   return [row, ...wrap(text.join(' '))].join('\n');
 }
 

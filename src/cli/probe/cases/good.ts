@@ -1,3 +1,4 @@
+import { isDispatchedBySvix } from '../../send/rules.ts';
 import { type Case, goodShot, lacksSecret, shotOf } from '../case.ts';
 import { documentationOf } from '../documents.ts';
 import { ACCEPTED, ANSWERED, BETTER_REFUSED, type Expectation } from '../expect.ts';
@@ -15,6 +16,7 @@ export function goodCases(stage: Stage): Case[] {
   const { profile, keys } = stage;
   const [key] = keys;
   const signed = lacksSecret(stage);
+  const isSvix = isDispatchedBySvix(profile);
   const rotated = (
     name: string,
     sent: string,
@@ -43,8 +45,14 @@ export function goodCases(stage: Stage): Case[] {
       name: 'resend',
       sent: 'an event, and the same bytes again',
       expected: ACCEPTED,
-      why: 'Svix repeats a request to the byte when a connection breaks within a second: a nonce check that refuses it loses nothing but makes the sender try for a day.',
-      source: 'Svix, webhook_http_client.rs',
+      ...(isSvix
+        ? {
+            why: 'Svix repeats a request to the byte where a connection broke within a second: who refuses what it has seen is tried for a day.',
+            source: 'Svix, webhook_http_client.rs',
+          }
+        : {
+            why: 'A sender whose connection broke does not know whether its event arrived, and sends it again.',
+          }),
       order: 'last',
       make: () => {
         const shot = goodShot(stage, 'resend');
@@ -69,7 +77,7 @@ export function goodCases(stage: Stage): Case[] {
       sent: 'an event, and a copy before its answer',
       expected: COPIES,
       why: 'While the first is being worked on, its copy may wait for it or be told to come again, but one of both is accepted.',
-      source: 'Svix, webhook_http_client.rs',
+      source: isSvix ? 'Svix, webhook_http_client.rs' : undefined,
       order: 'copies',
       make: () => {
         const shot = goodShot(stage, 'copy-in-flight');

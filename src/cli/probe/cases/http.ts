@@ -1,3 +1,4 @@
+import { isDispatchedBySvix } from '../../send/rules.ts';
 import { type Case, goodShot, lacksProof, lacksSecret, type Shot } from '../case.ts';
 import { documentationOf } from '../documents.ts';
 import { ANSWERED, type Expectation, REFUSED } from '../expect.ts';
@@ -95,7 +96,7 @@ export function httpCases(stage: Stage): Case[] {
       sent: 'a good event by HTTP/1.0',
       expected: ANSWERED,
       why: 'Senders speak HTTP/1.1; the older one may be answered or refused.',
-      source: 'Svix, webhook_http_client.rs',
+      source: isDispatchedBySvix(profile) ? 'Svix, webhook_http_client.rs' : undefined,
       make: one('http-1.0', () => ({ version: '1.0' })),
     },
     ...credentialsOf(stage).flatMap((name) => credentialCases(stage, name, lacksSecret(stage) === undefined)),

@@ -3,8 +3,9 @@ import { readFileSync } from 'node:fs';
 import { type AddressInfo, createServer as createTcpServer, type Server, type Socket } from 'node:net';
 import { createServer } from 'node:tls';
 import { describe, expect, it, type TestContext } from 'vitest';
+import { runCommand } from './support/command.ts';
 import { named, probe } from './support/probing.ts';
-import { prepareSending, SECRET } from './support/sending.ts';
+import { prepareSending, SECRET, signing } from './support/sending.ts';
 
 const { file } = prepareSending();
 const GOOD = 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n';
@@ -184,6 +185,18 @@ describe.concurrent('a receiver that answers', () => {
     expect(results).toMatchObject([{ verdict: 'right' }, { verdict: 'miss', came: [gone] }]);
   });
 
+  it('the first event and is silent from then on is left when the time is up, in the middle of a case', async (test) => {
+    let turns = 0;
+    const url = await serve(test, (socket, turn) => {
+      turns++;
+      if (turn === 0) answering(GOOD)(socket, turn);
+    });
+    const results = await at(url, { only: ['look-alike-paths'] }, { totalMs: 2_000, eachMs: 300 });
+    expect(results[1]).toMatchObject({ verdict: 'not judged', note: 'the time was used up' });
+    expect(results[1]?.came.length).toBeLessThan(10);
+    expect(turns).toBe(1 + (results[1]?.came.length ?? 0));
+  });
+
   it('the first event and resets all others is found by the last, which is good', async (test) => {
     const url = await serve(test, (socket, turn) => {
       if (turn === 0) answering(GOOD)(socket, turn);
@@ -223,4 +236,15 @@ describe.concurrent('a receiver that answers', () => {
     expect(results).toMatchObject([{ verdict: 'right' }, { verdict: 'right', came: [{ status: 401 }] }]);
     expect(turns).toBe(3);
   });
+});
+
+it('the good event with 401 and a Date of ten minutes ahead is told that its clock may be why', async (test) => {
+  const date = new Date(Date.now() + 600_000).toUTCString();
+  const refused = `HTTP/1.1 401 No\r\nContent-Length: 0\r\nDate: ${date}\r\n\r\n`;
+  const args = ['probe', await serve(test, answering(refused)), '--ca', file('ca.pem'), '--no-certificate'];
+  const { exitCode, stdout } = await runCommand(args, signing);
+  expect(exitCode).toBe(1);
+  expect(stdout).toMatch(
+    /were not tried.* By its Date the receiver's clock is (?:10|9\.9) m ahead of this one\.\n$/,
+  );
 });

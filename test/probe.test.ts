@@ -154,6 +154,23 @@ describe('Postern', () => {
     expect(stdout).toMatch(/\nok {10}look-alike-paths +400 \(\d times\), 404 \(\d times\) /);
   });
 
+  it('sees each field once where a custom one takes the place of the probe’s own', async () => {
+    const before = upstream.requests.length;
+    const header = [bearer, 'HOST: hooks.example', 'User-Agent: somebody', 'Content-Type: text/plain'];
+    const results = await probe(urlOf('/codat/events'), {
+      ...everything(),
+      header,
+      only: ['names-in-capitals'],
+    });
+    expect(results.map(({ verdict }) => verdict)).toEqual(['right', 'right']);
+    const [seen] = upstream.requests.slice(before);
+    const of = (name: string) =>
+      seen?.rawHeaders.filter((_, place) => seen.rawHeaders[place - 1]?.toLowerCase() === name);
+    expect(of('x-forwarded-host')).toEqual(['hooks.example']);
+    expect(of('user-agent')).toEqual(['somebody']);
+    expect(of('content-type')).toEqual(['text/plain']);
+  });
+
   it('is waited for where it asks to come again in a second', async () => {
     const results = await probe(urlOf('/codat/limited'), {
       ...everything(),

@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { planSend } from '../src/cli/send/options.ts';
 import { sendCommand } from '../src/cli/send.ts';
 import { runCommand } from './support/command.ts';
 import { prepareSending, SECRET } from './support/sending.ts';
@@ -87,6 +88,15 @@ describe('wrong use ends with exit code 2 and a sentence:', () => {
       exitCode: 2,
       message: expect.stringContaining(sentence),
     });
+  });
+});
+
+describe('the time that the sender waits for an answer', () => {
+  it.each(['codat', 'codat-alerts'])('is 15 s for %s, or as was said', async (sender) => {
+    const own = { sender, configFolder: 'config', certificate: false, signature: false };
+    const typed = { ...own, method: 'POST', count: '1', event: 'rule.alert' };
+    expect((await planSend(url, typed)).options.deadlineMs).toBe(15_000);
+    expect((await planSend(url, { ...typed, timeout: '1m' })).options.deadlineMs).toBe(60_000);
   });
 });
 

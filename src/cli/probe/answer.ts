@@ -3,6 +3,8 @@ export interface AnswerHead {
   readonly status: number;
   readonly retryAfter: string | undefined;
   readonly delivery: string | undefined;
+  /** The receiver's own clock. */
+  readonly date: string | undefined;
 }
 
 /** A head longer than this, or with more answers before the final one, is taken for an endless one. */
@@ -25,8 +27,12 @@ export function readAnswerHead(bytes: Buffer): AnswerHead | string | undefined {
     const [first = '', ...lines] = text.slice(0, end.index).split(/\r?\n/);
     const status = Number(STATUS_LINE.exec(first)?.[1] ?? Number.NaN);
     if (Number.isNaN(status)) return `no HTTP: ${shown(bytes.subarray(at))}`;
-    if (status >= 200 || status === 101)
-      return { status, retryAfter: field(lines, 'retry-after'), delivery: field(lines, 'webhook-delivery') };
+    if (status >= 200 || status === 101) {
+      const [retryAfter, delivery, date] = ['retry-after', 'webhook-delivery', 'date'].map((name) =>
+        field(lines, name),
+      );
+      return { status, retryAfter, delivery, date };
+    }
     at += end.index + end[0].length;
   }
   return 'no end of 1xx answers';

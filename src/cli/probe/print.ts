@@ -57,6 +57,18 @@ export function footnotes(results: readonly Result[], profile: SenderProfile): s
   return whereToFind(sources, profile);
 }
 
+/** A clock that is so far off makes a good event a stale one. */
+const CLOCK_MS = 60_000;
+
+/** Where the good event was not accepted: how far the receiver's clock is from this one, if that can be why. */
+function clockHint([first]: readonly Result[], nowMs: number): string {
+  const [came] = first?.came ?? [];
+  const aheadMs = came?.kind === 'answer' && came.date ? Date.parse(came.date) - nowMs : 0;
+  if (!(Math.abs(aheadMs) > CLOCK_MS)) return '';
+  const direction = aheadMs > 0 ? 'ahead of' : 'behind';
+  return ` By its Date the receiver's clock is ${formatDuration(Math.abs(aheadMs))} ${direction} this one.`;
+}
+
 /** What the cases came to. */
 export function summary(results: readonly Result[], planned: number, ms: number): string {
   const count = (wanted: Result['verdict']): number =>
@@ -72,7 +84,7 @@ export function summary(results: readonly Result[], planned: number, ms: number)
   const untried =
     rest === 0
       ? ''
-      : `\nThe good event was not accepted, so ${rest} further cases were not tried: whatever is refused now would prove nothing.`;
+      : `\nThe good event was not accepted, so ${rest} further cases were not tried: whatever is refused now would prove nothing.${clockHint(results, Date.now())}`;
   return `${results.length} cases in ${formatDuration(ms)}: ${parts.join(', ')}.${untried}`;
 }
 

@@ -69,16 +69,24 @@ async function tryCase(
   await pause(isFirst ? 0 : BETWEEN_MS);
   const shots = each.make();
   const fire = (shot: Shot): Promise<Came> => fireAt(stage, shot, leftMs);
-  const came = each.order === 'copies' ? await Promise.all(shots.map(fire)) : await inTurn(shots, fire);
-  if (performance.now() >= endMs && came.some(({ kind }) => kind === 'silent'))
+  const isOver = (): boolean => performance.now() >= endMs;
+  const came =
+    each.order === 'copies' ? await Promise.all(shots.map(fire)) : await inTurn(shots, fire, isOver);
+  const isCutShort = came.length < shots.length || came.some(({ kind }) => kind === 'silent');
+  if (isCutShort && isOver())
     return { case: each, came, verdict: 'not judged', note: 'the time was used up' };
   return { case: each, came, ...judgeCase(stage, each, shots, came) };
 }
 
-async function inTurn(shots: readonly Shot[], fire: (shot: Shot) => Promise<Came>): Promise<Came[]> {
+async function inTurn(
+  shots: readonly Shot[],
+  fire: (shot: Shot) => Promise<Came>,
+  isOver: () => boolean,
+): Promise<Came[]> {
   const came: Came[] = [];
   for (const [place, shot] of shots.entries()) {
     if (place > 0) await pause(BETWEEN_MS);
+    if (isOver()) break;
     came.push(await fire(shot));
   }
   return came;

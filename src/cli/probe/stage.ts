@@ -81,7 +81,7 @@ export function makeMessage(stage: Stage, body: Buffer, signed: readonly Field[]
     method: 'POST',
     target: url.pathname + url.search,
     version: '1.1',
-    fields: [...fields.filter(([name]) => !isOwn.has(name)), ...own],
+    fields: [...fields.filter(([name]) => !isOwn.has(name.toLowerCase())), ...own],
     body,
     framing: 'length',
     pieces: 1,

@@ -131,6 +131,9 @@ function credentialCases(stage: Stage, name: string, isSigned: boolean): Case[] 
 
 /** The same but for its last letter or digit: what is compared only in part would let it pass. */
 function other(value: string): string {
+  const basic = /^basic +(\S+)$/i.exec(value)?.[1];
+  // In base64 the last letter can stand for nothing: it is the password that must be another.
+  if (basic !== undefined) return `Basic ${btoa(other(atob(basic)))}`;
   const place = value.search(/[A-Za-z0-9][^A-Za-z0-9]*$/);
   if (place < 0) return `${value}x`;
   return value.slice(0, place) + (value[place] === 'A' ? 'B' : 'A') + value.slice(place + 1);

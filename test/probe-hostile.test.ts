@@ -14,7 +14,12 @@ const NO = 'HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n';
 type Behaviour = (socket: Socket, turn: number, server: Server) => void;
 
 /** A server that does this with every connection; `turn` counts them from 0. */
-async function serve({ onTestFinished }: TestContext, behave: Behaviour, plain = false): Promise<string> {
+async function serve(
+  { onTestFinished }: TestContext,
+  behave: Behaviour,
+  plain = false,
+  allowHalfOpen = false,
+): Promise<string> {
   const sockets = new Set<Socket>();
   let turn = 0;
   const welcome = (socket: Socket): void => {
@@ -23,7 +28,9 @@ async function serve({ onTestFinished }: TestContext, behave: Behaviour, plain =
     behave(socket, turn++, server);
   };
   const identity = { key: readFileSync(file('server.key')), cert: readFileSync(file('server.pem')) };
-  const server: Server = plain ? createTcpServer(welcome) : createServer(identity, welcome);
+  const server: Server = plain
+    ? createTcpServer(welcome)
+    : createServer({ ...identity, allowHalfOpen }, welcome);
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   onTestFinished(async () => {
@@ -137,15 +144,31 @@ describe.concurrent('a receiver whose first answer is none is left alone after i
 });
 
 describe.concurrent('a receiver that answers', () => {
-  it('and then goes on without end is heard by its status, and no case waits for the rest', async (test) => {
-    const url = await serve(test, (socket) =>
-      socket.once('data', () => {
-        socket.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n');
-        flood(socket, '5\r\nhello\r\n');
-      }),
+  it('and then goes on without end is heard by its status, and is not listened to for long', async (test) => {
+    const url = await serve(
+      test,
+      (socket) => {
+        socket.once('data', () => {
+          socket.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n');
+          flood(socket, '5\r\nhello\r\n');
+        });
+      },
+      false,
+      true,
     );
-    const results = await at(url, { only: ['resend', 'stale'] });
-    expect(results.map(({ verdict }) => verdict)).toEqual(['right', 'right', 'miss']);
+    const only = ['--only', 'resend', '--only', 'stale', '--json'];
+    const args = ['probe', url, '--ca', file('ca.pem'), '--no-certificate', ...only];
+    const { exitCode, stdout } = await runCommand(args, signing);
+    expect(exitCode).toBe(1);
+    expect(stdout.match(/"verdict":"\w+"/g)).toEqual(
+      ['right', 'right', 'miss'].map((word) => `"verdict":"${word}"`),
+    );
+  });
+
+  it('and keeps the connection open does not keep the probe', async (test) => {
+    const url = await serve(test, answering(GOOD), false, true);
+    const args = ['probe', url, '--ca', file('ca.pem'), '--no-certificate', '--only', 'resend'];
+    expect((await runCommand(args, signing)).exitCode).toBe(0);
   });
 
   it('after interim answers, and before the request is there, is heard', async (test) => {
@@ -191,7 +214,7 @@ describe.concurrent('a receiver that answers', () => {
       turns++;
       if (turn === 0) answering(GOOD)(socket, turn);
     });
-    const results = await at(url, { only: ['look-alike-paths'] }, { totalMs: 2_000, eachMs: 300 });
+    const results = await at(url, { only: ['look-alike-paths'] }, { totalMs: 5_000, eachMs: 1_000 });
     expect(results[1]).toMatchObject({ verdict: 'not judged', note: 'the time was used up' });
     expect(results[1]?.came.length).toBeLessThan(10);
     expect(turns).toBe(1 + (results[1]?.came.length ?? 0));

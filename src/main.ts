@@ -7,6 +7,7 @@ import { demoCommand } from './cli/demo.ts';
 import { eventsCommand } from './cli/events.ts';
 import { CliError } from './cli/exit.ts';
 import { endOnFault } from './cli/fault.ts';
+import { probeCommand } from './cli/probe.ts';
 import { routesCommand } from './cli/routes.ts';
 import { sendCommand } from './cli/send.ts';
 import { startCommand } from './cli/start.ts';
@@ -29,6 +30,7 @@ for (const command of [
   certsCommand(),
   sendCommand(),
   eventsCommand(),
+  probeCommand(),
   demoCommand(),
 ]) {
   program.addCommand(command);

@@ -44,7 +44,7 @@ describe('demo --once', () => {
       '405 | route.method_not_allowed | - | retries in 5 s | ok',
       '413 | body.too_large | - | retries in 5 s | ok',
       '200 | delivered | /events | accepted | ok',
-      expect.stringMatching(/^429 Retry-After (60|59) \| rate\.exceeded \| - \| retries in 10 s \| ok$/),
+      expect.stringMatching(/^429 Retry-After (60|59) \| rate\.exceeded \| - \| retries in 1 m \| ok$/),
       '500 | upstream.failed | /failing/events | retries in 5 s | ok',
       expect.stringMatching(/^503.* \| upstream\.failed \| \/failing\/alerts \| retries in \d+ s \| ok$/),
       expect.stringMatching(/^502.* \| upstream\.unreachable \| - \| retries in \d+ s \| ok$/),

@@ -28,7 +28,7 @@ const postern = (...args: string[]) =>
 
 test('the packed program runs where it was installed', async () => {
   const { stdout } = await postern('--help');
-  for (const command of ['start', 'check', 'routes', 'certs', 'send', 'demo'])
+  for (const command of ['start', 'check', 'routes', 'certs', 'send', 'probe', 'demo'])
     expect(stdout).toContain(command);
 });
 

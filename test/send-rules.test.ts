@@ -45,6 +45,14 @@ describe('which answers are tried again', () => {
     },
   );
 
+  it('codat-alerts retries three times over two minutes, the pause growing to 60 s', () => {
+    const pauses = [1, 2, 3].map((attempt) => next('codat-alerts', { status: 503 }, attempt));
+    const pausesMs = pauses.map((pause) => (pause.kind === 'retry' ? pause.pauseMs : 0));
+    expect(pausesMs).toEqual(pausesMs.toSorted((a, b) => a - b));
+    expect(pausesMs.at(-1)).toBe(60_000);
+    expect(pausesMs.reduce((sum, ms) => sum + ms)).toBe(120_000);
+  });
+
   it('the last attempt is followed by none', () => {
     expect(next('codat', { status: 500 }, 7).kind).toBe('retry');
     expect(next('codat', { status: 500 }, 8)).toEqual({ kind: 'give-up', why: 'attempts used up' });
@@ -67,6 +75,17 @@ describe('Retry-After', () => {
     expect(pauseMs('codat', '7')).toBe(7_000);
     expect(pauseMs('codat', '3600')).toBe(10_000);
     expect(pauseMs('codat', 'Wed, 21 Oct 2026 07:35:00 GMT', 2)).toBe(420_000);
+  });
+
+  it('is measured by a step of a minute at least after a 429 or a missed deadline', () => {
+    const pause = (outcome: Outcome, attempt = 1) => next('codat', outcome, attempt);
+    expect(pause({ status: 429 })).toMatchObject({ pauseMs: 60_000 });
+    expect(pause({ status: 429, retryAfter: '90' })).toMatchObject({ pauseMs: 90_000 });
+    expect(pause({ status: 429, retryAfter: '3600' })).toMatchObject({ pauseMs: 120_000 });
+    expect(pause({ status: 429 }, 2)).toMatchObject({ pauseMs: 300_000 });
+    expect(pause({ error: 'no answer within 15 s', broken: 'deadline' })).toMatchObject({ pauseMs: 60_000 });
+    expect(pause({ error: 'connection refused', broken: 'connection' })).toMatchObject({ pauseMs: 5_000 });
+    expect(next('codat-alerts', { status: 429 })).toMatchObject({ pauseMs: 20_000 });
   });
 
   it('takes the place of a pause of codat-alerts, up to 60 s', () => {

@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { planSend } from '../src/cli/send/options.ts';
 import { sendCommand } from '../src/cli/send.ts';
 import { runCommand } from './support/command.ts';
 import { prepareSending, SECRET } from './support/sending.ts';
@@ -34,6 +35,22 @@ describe('wrong use ends with exit code 2 and a sentence:', () => {
     ['a certificate without a key', [url, '--cert', file('client.pem')], '--cert and --key go together'],
     ['a CA that is none', [url, ...asCodat, '--ca', file('ca.key')], 'ca.key holds no certificate'],
     ['a secret that is none', [url, ...asCodat, '--secret', 'whsec_?'], 'the signing secret is not base64'],
+    [
+      'a whsk_ key that is none',
+      [url, ...asCodat, '--secret', 'whsk_aaaa'],
+      'the whsk_ key is not base64 of an Ed25519 private key',
+    ],
+    [
+      'a whsk_ key with the public half of another',
+      [url, ...asCodat, '--secret', `whsk_${Buffer.alloc(64, 1).toString('base64')}`],
+      'the whsk_ key is not base64 of an Ed25519 private key',
+    ],
+    ['a public key', [url, ...asCodat, '--secret', 'whpk_aaaa'], 'give the private key'],
+    [
+      'twelve secrets',
+      [url, ...asCodat, ...Array<string[]>(12).fill(['--secret', SECRET]).flat()],
+      '12 signing secrets: a sender signs with 11 at most',
+    ],
     ['no secret', [url, ...asCodat], 'set POSTERN_SEND_SECRET'],
     [
       'an unknown event',
@@ -71,6 +88,15 @@ describe('wrong use ends with exit code 2 and a sentence:', () => {
       exitCode: 2,
       message: expect.stringContaining(sentence),
     });
+  });
+});
+
+describe('the time that the sender waits for an answer', () => {
+  it.each(['codat', 'codat-alerts'])('is 15 s for %s, or as was said', async (sender) => {
+    const own = { sender, configFolder: 'config', certificate: false, signature: false };
+    const typed = { ...own, method: 'POST', count: '1', event: 'rule.alert' };
+    expect((await planSend(url, typed)).options.deadlineMs).toBe(15_000);
+    expect((await planSend(url, { ...typed, timeout: '1m' })).options.deadlineMs).toBe(60_000);
   });
 });
 

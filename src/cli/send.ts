@@ -1,9 +1,11 @@
 import { Command } from 'commander';
 import type { TypedOptions } from './send/options.ts';
 import type { Totals } from './send/run.ts';
+import { addSenderOptions } from './sender-options.ts';
 
 const HELP = `
-A pause is the sender's own: up to 10 h. --fast divides each by 36000 and shows both.
+A pause is the sender's own, up to 10 h, and with its jitter. --fast divides each by 36000 and shows both.
+Several secrets, in POSTERN_SEND_SECRET separated by spaces, are those of a rotation: the current one first.
 Exit code 0: every event was accepted with a 2xx; 1: the sender would have given up on one.
 
 Examples:
@@ -15,27 +17,14 @@ Examples:
 
 /** `postern send`: be the sender. */
 export function sendCommand(): Command {
-  return new Command('send')
+  const command = new Command('send')
     .summary('be the sender: send signed events over mTLS')
     .description(
       'Sends events as a webhook sender does: client certificate, signature, headers, and after a failure the ' +
         "sender's own retries and Retry-After. Prints every attempt and what the sender would do next.",
     )
-    .argument('[url]', 'where to, such as https://localhost:8443/codat/events')
-    .option(
-      '--sender <name>',
-      'whose rules: codat, codat-alerts, svix, standard-webhooks, or your own',
-      'codat',
-    )
-    .option('--config-folder <dir>', 'folder whose senders/ holds your own sender profiles', 'config')
-    .option('--bundle <file>', "the sender's private key, a blank line, its certificate")
-    .option('--cert <file>', "the sender's certificate, where it is a file of its own")
-    .option('--key <file>', "the sender's private key, where it is a file of its own")
-    .option('--no-certificate', 'present no client certificate')
-    .option('--ca <file>', "CA of the gateway's certificate; default: the public CAs")
-    .option('--header <field>', "'Name: value' to send along; may be repeated", collect)
-    .option('--secret <whsec>', 'signing secret; better set POSTERN_SEND_SECRET, which no process list shows')
-    .option('--no-signature', 'do not sign')
+    .argument('[url]', 'where to, such as https://localhost:8443/codat/events');
+  return addSenderOptions(command)
     .option('--event <name>', 'a sample event; default: one that this sender sends')
     .option('--list-events', 'print the names of the sample events and end')
     .option('--body <file>', 'send this file, byte for byte, instead of a sample event')
@@ -43,7 +32,6 @@ export function sendCommand(): Command {
     .option('--method <method>', 'POST or PUT', 'POST')
     .option('--count <n>', 'how many events, each with its own id', '1')
     .option('--rate <rate>', 'how many are started in a time, such as 5/s; default: as fast as they go')
-    .option('--timeout <duration>', "how long to wait for an answer; default: the sender's deadline")
     .option('--fast', 'shorten every pause')
     .option('--json', 'print one JSON object for each attempt')
     .addHelpText('after', HELP)
@@ -88,8 +76,4 @@ async function listEvents(): Promise<void> {
   for (const { name, kind } of SAMPLE_EVENTS) {
     process.stdout.write(`${name.padEnd(34)}  ${kind === 'events' ? 'signed event' : 'rule alert'}\n`);
   }
-}
-
-function collect(value: string, previous: readonly string[] = []): readonly string[] {
-  return [...previous, value];
 }

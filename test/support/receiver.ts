@@ -10,6 +10,8 @@ export interface Received {
   readonly method: string;
   readonly path: string;
   readonly headers: IncomingHttpHeaders;
+  /** Names as they were written, each followed by its value. */
+  readonly rawHeaders: readonly string[];
   readonly body: Buffer;
   /** The CN of the client certificate; `undefined`: there was none. */
   readonly client: string | undefined;
@@ -22,15 +24,19 @@ export interface Received {
 export interface PlannedAnswer {
   readonly status: number;
   readonly headers?: OutgoingHttpHeaders;
+  /** The answer's body begins and does not end. */
+  readonly endless?: boolean;
 }
+
+type MaybeAnswer = PlannedAnswer | 'never' | 'break';
 
 export interface ReceiverOptions {
   readonly key: string | Buffer;
   readonly cert: string | Buffer;
   readonly ca: string | Buffer;
   readonly clientCertificate: 'required' | 'optional';
-  /** Never: the request is taken and not answered. */
-  readonly answer: (request: Received) => PlannedAnswer | 'never';
+  /** Never: the request is taken and not answered; break: the connection is closed instead. */
+  readonly answer: (request: Received) => MaybeAnswer | Promise<MaybeAnswer>;
 }
 
 /** An HTTPS server that keeps what it receives and answers as told. */
@@ -52,23 +58,29 @@ export async function startReceiver(options: ReceiverOptions): Promise<Receiver>
   });
   server.on('request', async (request, response) => {
     const socket = request.socket as TLSSocket;
-    const { method = '', url: path = '', headers } = request;
+    const { method = '', url: path = '', headers, rawHeaders } = request;
     const client = socket.getPeerX509Certificate()?.subject.replace('CN=', '');
     const body = await buffer(request);
     const seen = {
       method,
       path,
       headers,
+      rawHeaders,
       body,
       client,
       alpn: socket.alpnProtocol !== false,
       connection: socket,
     };
     received.push(seen);
-    const answer = options.answer(seen);
+    const answer = await options.answer(seen);
     if (answer === 'never') return;
+    if (answer === 'break') {
+      socket.destroy();
+      return;
+    }
     response.writeHead(answer.status, answer.headers);
-    response.end();
+    if (answer.endless) response.write('and so on');
+    else response.end();
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');

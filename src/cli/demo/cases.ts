@@ -1,7 +1,8 @@
 import type { Agent } from 'node:https';
 import type { SenderProfile } from '../../settings.ts';
 import { findSample } from '../sample-events.ts';
-import { makeMessageId, makeSigner, type OutgoingEvent, type SendOptions } from '../send/event.ts';
+import { makeMessageId, type OutgoingEvent, type SendOptions } from '../send/event.ts';
+import { makeSigner } from '../send/sign.ts';
 import { FAILING_PATH } from './service.ts';
 import type { World } from './world.ts';
 

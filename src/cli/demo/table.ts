@@ -36,7 +36,7 @@ export function tableRow(result: Result): string {
     attempt.status === undefined ? `- ${attempt.error}` : `${attempt.status}${retryAfter}`,
     record?.reason ?? record?.outcome ?? '-',
     service.length === 0 ? '-' : service.join(' '),
-    attempt.next.kind === 'give-up' ? 'gives up' : nextInWords(attempt),
+    attempt.next.kind === 'give-up' ? 'gives up' : nextInWords(attempt.next),
     mistakes(result).length === 0 ? 'ok' : 'NOT AS EXPECTED',
   ]);
 }

@@ -2,10 +2,12 @@ import { randomBytes } from 'node:crypto';
 import type { Agent } from 'node:https';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as pause } from 'node:timers/promises';
-import { Webhook } from 'svix';
 import type { HeaderFamily, SenderProfile } from '../../settings.ts';
-import { post, USER_AGENT } from './post.ts';
-import { decideNext, type Next, type Outcome } from './rules.ts';
+import { userAgent } from './agent.ts';
+import type { Fields } from './fields.ts';
+import { post } from './post.ts';
+import { decideNext, isDispatchedBySvix, jitterOf, type Next, type Outcome } from './rules.ts';
+import type { Signer } from './sign.ts';
 
 /** One message: its id and its bytes stay the same over every attempt. */
 export interface OutgoingEvent {
@@ -14,17 +16,14 @@ export interface OutgoingEvent {
   readonly body: Buffer;
 }
 
-/** The value of the signature header: `v1,` and base64. */
-export type Signer = (id: string, at: Date, body: Buffer) => string;
-
 /** How events are sent: where to, as whom, by which sender's rules. */
 export interface SendOptions {
   readonly url: URL;
   readonly method: string;
   readonly profile: SenderProfile;
   readonly agent: Agent;
-  /** Further fields, names in lower case; they win over the sender's own. */
-  readonly headers: Readonly<Record<string, string | readonly string[]>>;
+  /** Further fields; they win over the sender's own. */
+  readonly headers: Fields;
   /** `undefined`: not signed. */
   readonly signer: Signer | undefined;
   readonly deadlineMs: number;
@@ -32,6 +31,8 @@ export interface SendOptions {
   readonly fasterBy: number;
   /** The clock that signatures are dated by; the wall clock where left out. */
   readonly clock?: () => Date;
+  /** From 0 to 1, for the jitter; `Math.random` where left out. */
+  readonly random?: () => number;
 }
 
 /** One attempt, what came of it, and what the sender does next. */
@@ -44,7 +45,7 @@ export interface Attempt extends Outcome {
   readonly of: number;
   readonly ms: number;
   readonly next: Next;
-  /** The pause that really follows, milliseconds; smaller than the sender's own with `fasterBy`. */
+  /** The pause that really follows, milliseconds: with the sender's jitter, and smaller with `fasterBy`. */
   readonly nowMs: number | undefined;
 }
 
@@ -59,32 +60,29 @@ export async function* sendEvent(
   event: OutgoingEvent,
   options: SendOptions,
 ): AsyncGenerator<Attempt, void, void> {
-  const { profile } = options;
+  const { profile, random = Math.random } = options;
+  const jitter = (): number => 1 + jitterOf(profile) * (2 * random() - 1);
   for (let number = 1; ; number++) {
     const at = (options.clock ?? (() => new Date()))();
     const startedMs = performance.now();
     const outcome = await post({
       url: options.url,
       method: options.method,
-      headers: { ...ownHeaders(event, at, options), ...options.headers },
+      event: ownFields(event, at, options),
+      custom: options.headers,
       body: event.body,
       agent: options.agent,
       deadlineMs: options.deadlineMs,
       followRedirects: profile.redirects === 'followed',
+      resendAtOnce: isDispatchedBySvix(profile),
     });
     const ms = performance.now() - startedMs;
     const next = decideNext(profile, outcome, number, Date.now());
-    const nowMs = next.kind === 'retry' ? next.pauseMs / options.fasterBy : undefined;
+    const nowMs = next.kind === 'retry' ? (next.pauseMs * jitter()) / options.fasterBy : undefined;
     yield { ...outcome, event, at, number, of: profile.retries.scheduleMs.length + 1, ms, next, nowMs };
     if (nowMs === undefined) return;
     await pause(nowMs);
   }
-}
-
-/** Signs with the `svix` package. @throws Error where `secret` is not base64 (with or without `whsec_`) */
-export function makeSigner(secret: string): Signer {
-  const webhook = new Webhook(secret);
-  return (id, at, body) => webhook.sign(id, at, body.toString('utf8'));
 }
 
 /** A message id as Svix gives them. */
@@ -92,12 +90,15 @@ export function makeMessageId(): string {
   return `msg_${randomBytes(20).toString('base64url').replaceAll(/[-_]/g, 'x')}`;
 }
 
-function ownHeaders(event: OutgoingEvent, at: Date, options: SendOptions): Record<string, string> {
-  const headers: Record<string, string> = { 'content-type': 'application/json', 'user-agent': USER_AGENT };
-  if (!options.signer) return headers;
-  const family: HeaderFamily = options.profile.signature?.family ?? 'webhook';
-  headers[`${family}-id`] = event.id;
-  headers[`${family}-timestamp`] = String(Math.floor(at.getTime() / 1000));
-  headers[`${family}-signature`] = options.signer(event.id, at, event.body);
-  return headers;
+/** What Svix's dispatcher says of an event, in its order and spelling. */
+function ownFields(event: OutgoingEvent, at: Date, options: SendOptions): Fields {
+  const fields: Record<string, string> = { 'content-type': 'application/json' };
+  if (options.signer) {
+    const family: HeaderFamily = options.profile.signature?.family ?? 'webhook';
+    fields[`${family}-id`] = event.id;
+    fields[`${family}-timestamp`] = String(Math.floor(at.getTime() / 1000));
+    fields[`${family}-signature`] = options.signer(event.id, at, event.body);
+  }
+  fields['user-agent'] = userAgent('send');
+  return fields;
 }

@@ -1,29 +1,21 @@
-import { validateHeaderName, validateHeaderValue } from 'node:http';
-import { loadSender, senderNames } from '../../config/senders.ts';
-import { duration, rate } from '../../config/values.ts';
+import { rate } from '../../config/values.ts';
 import type { SenderProfile } from '../../settings.ts';
-import { configError } from '../exit.ts';
 import { findSample } from '../sample-events.ts';
-import {
-  FAST,
-  makeMessageId,
-  makeSigner,
-  type OutgoingEvent,
-  type SendOptions,
-  type Signer,
-} from './event.ts';
-import { attempt, type IdentityOptions, misuse, readCa, readFile, readIdentity } from './identity.ts';
+import { FAST, makeMessageId, type OutgoingEvent, type SendOptions } from './event.ts';
+import { misuse, readCa, readFile, readIdentity } from './identity.ts';
 import { makeAgent } from './post.ts';
+import {
+  readAddress,
+  readDeadline,
+  readHeaders,
+  readProfile,
+  readSecrets,
+  type SenderOptions,
+} from './sender.ts';
+import { makeSigner } from './sign.ts';
 
 /** The options of `postern send`, as they were typed. */
-export interface TypedOptions extends IdentityOptions {
-  readonly sender: string;
-  readonly configFolder: string;
-  readonly ca?: string;
-  readonly header?: readonly string[];
-  readonly secret?: string;
-  /** False with `--no-signature`. */
-  readonly signature: boolean;
+export interface TypedOptions extends SenderOptions {
   readonly event?: string;
   readonly body?: string;
   readonly id?: string;
@@ -31,7 +23,6 @@ export interface TypedOptions extends IdentityOptions {
   readonly count: string;
   readonly rate?: string;
   readonly fast?: boolean;
-  readonly timeout?: string;
   readonly json?: boolean;
 }
 
@@ -45,10 +36,6 @@ export interface SendPlan {
   readonly makeEvent: () => OutgoingEvent;
 }
 
-const SECRET_VARIABLE = 'POSTERN_SEND_SECRET';
-/** Where a profile says nothing; what most senders have. */
-const DEADLINE_MS = 15_000;
-
 /** @throws CliError with what is wrong and what would be right: exit code 2, or 78 for a sender profile with mistakes */
 export async function planSend(address: string, typed: TypedOptions): Promise<SendPlan> {
   const url = readAddress(address);
@@ -57,7 +44,8 @@ export async function planSend(address: string, typed: TypedOptions): Promise<Se
     typed.ca === undefined ? undefined : readCa(typed.ca),
     readIdentity(typed, profile),
   );
-  const signer = readSigner(typed, profile);
+  const secrets = readSecrets(typed, profile);
+  const signer = secrets && makeSigner(...secrets);
   return {
     count: readCount(typed),
     everyMs: typed.rate === undefined ? 0 : readPace(typed.rate),
@@ -69,31 +57,16 @@ export async function planSend(address: string, typed: TypedOptions): Promise<Se
       agent,
       headers: readHeaders(typed.header),
       signer,
-      deadlineMs:
-        typed.timeout === undefined ? (profile.deadlineMs ?? DEADLINE_MS) : readDuration(typed.timeout),
+      deadlineMs: readDeadline(typed, profile),
       fasterBy: typed.fast ? FAST : 1,
     },
   };
-}
-
-function readProfile({ sender, configFolder }: TypedOptions): Promise<SenderProfile> {
-  const names = senderNames(configFolder);
-  if (!names.includes(sender))
-    misuse(`--sender ${sender}: there is no such profile; there are ${names.join(', ')}`);
-  return configError(() => loadSender(sender, configFolder));
 }
 
 function readMethod(method: string): string {
   return /^[A-Za-z]{1,20}$/.test(method)
     ? method.toUpperCase()
     : misuse(`--method ${method}: give POST or PUT`);
-}
-
-function readAddress(address: string): URL {
-  const url = URL.canParse(address) ? new URL(address) : undefined;
-  if (url?.protocol !== 'https:' || url.username || url.password)
-    return misuse(`${address} is not a URL to send to; give one such as https://localhost:8443/codat/events`);
-  return url;
 }
 
 function readCount({ count, id }: TypedOptions): number {
@@ -109,48 +82,6 @@ function readPace(text: string): number {
   return result.success
     ? result.data.perMs / result.data.count
     : misuse(`--rate ${text}: give a rate such as 5/s`);
-}
-
-function readDuration(text: string): number {
-  const result = duration().safeParse(text);
-  return result.success ? result.data : misuse(`--timeout ${text}: give a duration such as 15s`);
-}
-
-function readSigner(typed: TypedOptions, profile: SenderProfile): Signer | undefined {
-  if (!profile.signature) {
-    if (typed.secret !== undefined) misuse(`${profile.name} does not sign: leave --secret out`);
-    return undefined;
-  }
-  if (!typed.signature) return undefined;
-  const secret = typed.secret ?? process.env[SECRET_VARIABLE];
-  if (!secret)
-    return misuse(
-      `${profile.name} signs: set ${SECRET_VARIABLE} (or give --secret) to the endpoint's signing secret, ` +
-        'or --no-signature to go without',
-    );
-  const bytes = secret.replace(/^whsec_/, '');
-  if (!/^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/.test(bytes) || bytes === '')
-    misuse('the signing secret is not base64, with or without whsec_ before it');
-  return makeSigner(secret);
-}
-
-function readHeaders(typed: readonly string[] = []): Record<string, string | readonly string[]> {
-  const headers: Record<string, readonly string[]> = {};
-  for (const text of typed) {
-    const [, name = '', value = ''] = /^([^:]+):\s*(.*?)\s*$/.exec(text) ?? [];
-    const field = name.toLowerCase();
-    attempt(
-      () => {
-        validateHeaderName(field);
-        validateHeaderValue(field, value);
-      },
-      `--header '${name || text}': give 'Name: value'`,
-    );
-    if (['content-length', 'transfer-encoding', 'connection'].includes(field))
-      misuse(`--header '${name}' belongs to the connection and cannot be set`);
-    headers[field] = [...(headers[field] ?? []), value];
-  }
-  return headers;
 }
 
 function readEvent(typed: TypedOptions, profile: SenderProfile, signed: boolean): () => OutgoingEvent {

@@ -1,4 +1,5 @@
 import type { Attempt } from './event.ts';
+import type { Next } from './rules.ts';
 import { formatDuration } from './words.ts';
 
 /** One line of text for one attempt. */
@@ -13,7 +14,7 @@ export function attemptLine(attempt: Attempt): string {
     result(attempt),
     milliseconds(attempt.ms),
   ];
-  return `${columns.join('  ')}  ${nextInWords(attempt)}`;
+  return `${columns.join('  ')}  ${nextInWords(attempt.next)}${nowInWords(attempt)}`;
 }
 
 /** One attempt as a flat object of data; fields that do not apply are left out. */
@@ -30,6 +31,7 @@ export function attemptJson(attempt: Attempt): object {
     retry_after: attempt.retryAfter,
     request_id: attempt.requestId,
     redirects: attempt.redirects,
+    resent_after: attempt.resentAfter,
     ms: Math.round(attempt.ms * 10) / 10,
     next: next.kind,
     why: next.kind === 'give-up' ? next.why : undefined,
@@ -38,18 +40,24 @@ export function attemptJson(attempt: Attempt): object {
   };
 }
 
-/** `accepted`, `retries in 5 m (now: 8 ms)`, `gives up: …`. */
-export function nextInWords({ next, nowMs }: Pick<Attempt, 'next' | 'nowMs'>): string {
+/** `accepted`, `retries in 5 m`, `gives up: …`. */
+export function nextInWords(next: Next): string {
   if (next.kind === 'accepted') return 'accepted';
   if (next.kind === 'give-up') return `gives up: ${next.why}`;
-  const now = nowMs === undefined || nowMs === next.pauseMs ? '' : ` (now: ${formatDuration(nowMs)})`;
-  return `retries in ${formatDuration(next.pauseMs)}${now}`;
+  return `retries in ${formatDuration(next.pauseMs)}`;
 }
 
-function result({ status, error, retryAfter, redirects }: Attempt): string {
-  if (status === undefined) return `no answer: ${error}`;
+/** The pause that really follows, where it is another than the schedule's. */
+function nowInWords({ next, nowMs }: Attempt): string {
+  if (next.kind !== 'retry' || nowMs === undefined || nowMs === next.pauseMs) return '';
+  return ` (now: ${formatDuration(nowMs)})`;
+}
+
+function result({ status, error, retryAfter, redirects, resentAfter }: Attempt): string {
+  const resent = resentAfter === undefined ? '' : ` (resent at once after: ${resentAfter})`;
+  if (status === undefined) return `no answer: ${error}${resent}`;
   const hops = redirects ? ` after ${redirects === 1 ? 'a redirect' : `${redirects} redirects`}` : '';
-  return `${status}${hops}${retryAfter === undefined ? '' : ` Retry-After: ${retryAfter}`}`;
+  return `${status}${hops}${resent}${retryAfter === undefined ? '' : ` Retry-After: ${retryAfter}`}`;
 }
 
 function milliseconds(ms: number): string {

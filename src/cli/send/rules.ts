@@ -5,6 +5,10 @@ export interface Outcome {
   readonly status?: number;
   /** In words; where there was no answer. */
   readonly error?: string;
+  /** What there was instead of an answer: the time ran out, or the connection was not made or broke. */
+  readonly broken?: 'deadline' | 'connection';
+  /** Why the same bytes were sent a second time at once, in words; this is the outcome of the second. */
+  readonly resentAfter?: string | undefined;
   readonly retryAfter?: string | undefined;
   /** The answer's `webhook-delivery` field. */
   readonly delivery?: string | undefined;
@@ -31,7 +35,18 @@ export function decideNext(profile: SenderProfile, outcome: Outcome, attempt: nu
   if (why !== undefined) return { kind: 'give-up', why };
   const stepMs = profile.retries.scheduleMs[attempt - 1];
   if (stepMs === undefined) return { kind: 'give-up', why: 'attempts used up' };
-  return { kind: 'retry', pauseMs: pauseFor(profile, stepMs, readRetryAfter(outcome.retryAfter, nowMs)) };
+  const askedMs = readRetryAfter(outcome.retryAfter, nowMs);
+  return { kind: 'retry', pauseMs: pauseFor(profile, outcome, stepMs, askedMs) };
+}
+
+/** Whether a sender of this kind does as Svix's dispatcher: it retries whatever is no 2xx, by a schedule with jitter. */
+export function isDispatchedBySvix(profile: SenderProfile): boolean {
+  return profile.retries.statuses === 'not-2xx';
+}
+
+/** By how much of itself a pause varies (`JITTER_DELTA` in svix-webhooks, server/svix-server/src/worker.rs). */
+export function jitterOf(profile: SenderProfile): number {
+  return isDispatchedBySvix(profile) ? 0.2 : 0;
 }
 
 function reasonToStop(profile: SenderProfile, { status, delivery }: Outcome): string | undefined {
@@ -48,14 +63,25 @@ function reasonToStop(profile: SenderProfile, { status, delivery }: Outcome): st
   return undefined;
 }
 
+/** A receiver that is behind is left alone this long (`OVERLOAD_PENALTY_SECS` in the same file). */
+const OVERLOADED_MS = 60_000;
+
 /**
- * A sender that retries everything (Svix and its kin) lets Retry-After stretch a step to at most twice its length,
- * never shorten it; one that retries listed statuses lets it take the step's place, up to its longest pause.
+ * Svix lets Retry-After stretch a step to at most twice its length and never shorten it, and a step after a 429 or a
+ * missed deadline is a minute at least; a sender that retries listed statuses lets Retry-After take the step's place,
+ * up to its longest pause.
  */
-function pauseFor(profile: SenderProfile, stepMs: number, askedMs: number | undefined): number {
-  if (askedMs === undefined) return stepMs;
-  if (profile.retries.statuses === 'not-2xx') return Math.min(Math.max(askedMs, stepMs), 2 * stepMs);
-  return Math.min(askedMs, Math.max(...profile.retries.scheduleMs));
+function pauseFor(
+  profile: SenderProfile,
+  { status, broken }: Outcome,
+  scheduledMs: number,
+  askedMs: number | undefined,
+): number {
+  if (!isDispatchedBySvix(profile))
+    return askedMs === undefined ? scheduledMs : Math.min(askedMs, Math.max(...profile.retries.scheduleMs));
+  const isOverloaded = status === 429 || broken === 'deadline';
+  const stepMs = isOverloaded ? Math.max(scheduledMs, OVERLOADED_MS) : scheduledMs;
+  return askedMs === undefined ? stepMs : Math.min(Math.max(askedMs, stepMs), 2 * stepMs);
 }
 
 const HTTP_DATE = /^[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT$/;

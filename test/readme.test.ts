@@ -70,7 +70,7 @@ test('SECURITY.md names tests that are there, and no other way to report than a 
 
 test('every command in the table exists, and every command is in the table', () => {
   const help = execFileSync(process.execPath, ['src/main.ts', '--help'], { encoding: 'utf8' });
-  const commands = [...help.matchAll(/^ {2}([a-z]+)(?: \[[a-z]+\])* {2,}\S/gm)]
+  const commands = [...help.matchAll(/^ {2}([a-z]+)(?: [[<][a-z]+[\]>])* {2,}\S/gm)]
     .map(([, name]) => name)
     .filter((name) => name !== 'help');
   expect(commands.length).toBeGreaterThan(5);

@@ -57,7 +57,7 @@ export function compileRoute(settings: RouteSettings, ground: Ground): CompiledR
     clientOf: clientReader(sender?.clientHeader),
     upstream,
     upstreamTarget: target,
-    upstreamFields: (head) => [...fields.received(head), ...fields.added],
+    upstreamFields: fields.whole,
     attest,
     filter: settings.filter && messageFilter(settings.filter, sender),
     queued: isQueue ? eventMaker(settings, fields) : undefined,
@@ -76,7 +76,7 @@ export function compileRoute(settings: RouteSettings, ground: Ground): CompiledR
     ready: async (lease): Promise<Ready> => {
       const { event } = lease;
       const path = target(event);
-      const headers = [...fields.unset(event.headers), ...fields.added, ...deliveryFields(lease)];
+      const headers = [...fields.completed(event.headers), ...deliveryFields(lease)];
       if (attest !== undefined) headers.push(...(await attest(attestedOf(lease), path)));
       return { method: event.method, path, headers, body: event.body };
     },

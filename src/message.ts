@@ -11,8 +11,13 @@ export function parseMessage(body: Buffer): unknown {
 
 /** The first text that stands at one of these places of a message. */
 export function memberAt(message: unknown, paths: readonly KeyPath[]): string | undefined {
-  const found = paths.map((path) => path.reduce(member, message)).find((value) => typeof value === 'string');
+  const found = paths.map((path) => valueAt(message, path)).find((value) => typeof value === 'string');
   return typeof found === 'string' ? found : undefined;
+}
+
+/** What stands at a place of a message; `undefined`: nothing does. */
+export function valueAt(message: unknown, path: KeyPath): unknown {
+  return path.reduce(member, message);
 }
 
 function member(value: unknown, key: string): unknown {

@@ -7,12 +7,18 @@ const FULL_SECRET = 43;
 
 /** What is legal but unwise about a route's own secrets; never holds one. */
 export function ofRouteSecrets({ authorization, signature, attest }: RouteSettings): string[] {
-  const warnings = authorization.flatMap(ofCredential);
-  for (const [index, { version, key }] of signature?.keys.entries() ?? []) {
-    if (version === 'v1' && EXAMPLE_SECRETS.has(`whsec_${key.export().toString('base64')}`))
-      warnings.push(known(`signature.secrets[${index}]`));
-  }
+  const warnings = [...authorization.flatMap(ofCredential), ...ofSignature(signature)];
   return attest === undefined ? warnings : [...warnings, ...ofAttestKey(attest)];
+}
+
+function ofSignature(signature: RouteSettings['signature']): string[] {
+  return (signature?.keys ?? []).flatMap(({ version, key }, index) => {
+    if (version === 'v1a') return [];
+    const where = `signature.secrets[${index}]`;
+    const bytes = key.export();
+    if (EXAMPLE_SECRETS.has(`whsec_${bytes.toString('base64')}`)) return [known(where)];
+    return ofSecret(where, bytes.toString('latin1'));
+  });
 }
 
 function ofCredential(credential: Credential, index: number): string[] {

@@ -3,7 +3,8 @@ import type { Agent } from 'node:https';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Webhook } from 'svix';
-import type { HeaderFamily, SenderProfile } from '../../settings.ts';
+import type { SenderProfile } from '../../settings.ts';
+import type { FieldSigner } from './declared.ts';
 import { post, USER_AGENT } from './post.ts';
 import { decideNext, type Next, type Outcome } from './rules.ts';
 
@@ -25,8 +26,10 @@ export interface SendOptions {
   readonly agent: Agent;
   /** Further fields, names in lower case; they win over the sender's own. */
   readonly headers: Readonly<Record<string, string | readonly string[]>>;
-  /** `undefined`: not signed. */
+  /** `undefined`: not signed by Standard Webhooks. */
   readonly signer: Signer | undefined;
+  /** How a sender signs whose scheme is declared. */
+  readonly signFields?: FieldSigner | undefined;
   readonly deadlineMs: number;
   /** Every pause is divided by this; 1 is the sender's real schedule. */
   readonly fasterBy: number;
@@ -94,8 +97,11 @@ export function makeMessageId(): string {
 
 function ownHeaders(event: OutgoingEvent, at: Date, options: SendOptions): Record<string, string> {
   const headers: Record<string, string> = { 'content-type': 'application/json', 'user-agent': USER_AGENT };
+  const { url, method, signFields } = options;
+  if (signFields) return { ...headers, ...signFields({ url, method, id: event.id, at, body: event.body }) };
   if (!options.signer) return headers;
-  const family: HeaderFamily = options.profile.signature?.family ?? 'webhook';
+  const rule = options.profile.signature;
+  const family = rule?.scheme === 'standard-webhooks' ? rule.family : 'webhook';
   headers[`${family}-id`] = event.id;
   headers[`${family}-timestamp`] = String(Math.floor(at.getTime() / 1000));
   headers[`${family}-signature`] = options.signer(event.id, at, event.body);

@@ -4,6 +4,7 @@ import { duration, rate } from '../../config/values.ts';
 import type { SenderProfile } from '../../settings.ts';
 import { configError } from '../exit.ts';
 import { findSample } from '../sample-events.ts';
+import { declaredSigner } from './declared.ts';
 import {
   FAST,
   makeMessageId,
@@ -57,18 +58,18 @@ export async function planSend(address: string, typed: TypedOptions): Promise<Se
     typed.ca === undefined ? undefined : readCa(typed.ca),
     readIdentity(typed, profile),
   );
-  const signer = readSigner(typed, profile);
+  const signing = readSigning(typed, profile);
   return {
     count: readCount(typed),
     everyMs: typed.rate === undefined ? 0 : readPace(typed.rate),
-    makeEvent: readEvent(typed, profile, signer !== undefined),
+    makeEvent: readEvent(typed, profile, signing.signer !== undefined),
     options: {
       url,
       method: readMethod(typed.method),
       profile,
       agent,
       headers: readHeaders(typed.header),
-      signer,
+      ...signing,
       deadlineMs:
         typed.timeout === undefined ? (profile.deadlineMs ?? DEADLINE_MS) : readDuration(typed.timeout),
       fasterBy: typed.fast ? FAST : 1,
@@ -116,18 +117,36 @@ function readDuration(text: string): number {
   return result.success ? result.data : misuse(`--timeout ${text}: give a duration such as 15s`);
 }
 
-function readSigner(typed: TypedOptions, profile: SenderProfile): Signer | undefined {
-  if (!profile.signature) {
+function readSigning(
+  typed: TypedOptions,
+  profile: SenderProfile,
+): Pick<SendOptions, 'signer' | 'signFields'> {
+  const { signature: rule } = profile;
+  if (!rule) {
     if (typed.secret !== undefined) misuse(`${profile.name} does not sign: leave --secret out`);
-    return undefined;
+    return { signer: undefined };
   }
-  if (!typed.signature) return undefined;
+  if (!typed.signature) return { signer: undefined };
+  const secret = readSecret(typed, profile);
+  if (rule.scheme === 'standard-webhooks') return { signer: readSigner(secret) };
+  if (rule.scheme !== 'token' && rule.timestamp && 'body' in rule.timestamp && typed.body === undefined)
+    misuse(
+      `${profile.name} puts the time of signing into the message, and no sample has it: give a message of its kind by --body`,
+    );
+  return { signer: undefined, signFields: declaredSigner(profile, rule, secret) };
+}
+
+function readSecret(typed: TypedOptions, profile: SenderProfile): string {
   const secret = typed.secret ?? process.env[SECRET_VARIABLE];
   if (!secret)
     return misuse(
       `${profile.name} signs: set ${SECRET_VARIABLE} (or give --secret) to the endpoint's signing secret, ` +
         'or --no-signature to go without',
     );
+  return secret;
+}
+
+function readSigner(secret: string): Signer {
   const bytes = secret.replace(/^whsec_/, '');
   if (!/^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/.test(bytes) || bytes === '')
     misuse('the signing secret is not base64, with or without whsec_ before it');

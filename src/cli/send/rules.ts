@@ -30,8 +30,15 @@ export function decideNext(profile: SenderProfile, outcome: Outcome, attempt: nu
   const why = reasonToStop(profile, outcome);
   if (why !== undefined) return { kind: 'give-up', why };
   const stepMs = profile.retries.scheduleMs[attempt - 1];
-  if (stepMs === undefined) return { kind: 'give-up', why: 'attempts used up' };
+  if (stepMs === undefined) return { kind: 'give-up', why: noMore(profile) };
   return { kind: 'retry', pauseMs: pauseFor(profile, stepMs, readRetryAfter(outcome.retryAfter, nowMs)) };
+}
+
+function noMore({ name, retries }: SenderProfile): string {
+  if (retries.scheduleMs.length > 0) return 'attempts used up';
+  return retries.statuses.length === 0
+    ? `${name} never tries again`
+    : `${name} does not say when it tries again`;
 }
 
 function reasonToStop(profile: SenderProfile, { status, delivery }: Outcome): string | undefined {

@@ -43,7 +43,7 @@ describe('wrong use ends with exit code 2 and a sentence:', () => {
     [
       'an unknown sender',
       [url, '--sender', 'nobody'],
-      'there are codat, codat-alerts, standard-webhooks, svix',
+      'there are adyen, codat, codat-alerts',
     ],
     [
       'a bundle for the alerts',

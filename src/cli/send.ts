@@ -24,7 +24,7 @@ export function sendCommand(): Command {
     .argument('[url]', 'where to, such as https://localhost:8443/codat/events')
     .option(
       '--sender <name>',
-      'whose rules: codat, codat-alerts, svix, standard-webhooks, or your own',
+      'whose rules: codat, codat-alerts, svix, github or another of config/senders, or your own',
       'codat',
     )
     .option('--config-folder <dir>', 'folder whose senders/ holds your own sender profiles', 'config')

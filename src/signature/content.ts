@@ -45,22 +45,29 @@ export function contentMaker(
 
 const COVERS_BODY: ReadonlySet<string> = new Set(['body', 'form']);
 
-function textMaker(
-  pieces: readonly ContentPiece[],
-  origin: string | undefined,
-): (message: Facts, signed: Signed) => string {
-  if (pieces.length === 0) return () => '';
-  return (message, signed) => {
-    let text = '';
-    for (const piece of pieces) {
-      if ('text' in piece) text += piece.text;
-      else if (piece.place === 'timestamp') text += signed.timestamp;
-      else if (piece.place === 'id') text += signed.id;
-      else if (piece.place === 'method') text += message.method;
-      else text += (origin ?? `https://${message.authority}`) + message.path + message.query;
-    }
-    return text;
-  };
+type TextMaker = (message: Facts, signed: Signed) => string;
+
+function textMaker(pieces: readonly ContentPiece[], origin: string | undefined): TextMaker {
+  const [first, ...rest] = pieces;
+  if (first === undefined) return () => '';
+  const make = pieceMaker(first, origin);
+  if (rest.length === 0) return make;
+  const others = textMaker(rest, origin);
+  return (message, signed) => make(message, signed) + others(message, signed);
+}
+
+function pieceMaker(piece: ContentPiece, origin: string | undefined): TextMaker {
+  if ('text' in piece) return () => piece.text;
+  switch (piece.place) {
+    case 'timestamp':
+      return (_message, { timestamp }) => timestamp as string;
+    case 'id':
+      return (_message, { id }) => id as string;
+    case 'method':
+      return ({ method }) => method;
+    default:
+      return ({ authority, path, query }) => (origin ?? `https://${authority}`) + path + query;
+  }
 }
 
 /**

@@ -1,5 +1,5 @@
 import { createHash, hash } from 'node:crypto';
-import { parseMessage, valueAt } from '../message.ts';
+import { earlyMember, parseMessage, valueAt } from '../message.ts';
 import type { ContentPiece, DeclaredRule } from '../signature-settings.ts';
 import type { Message } from '../types.ts';
 import { contentMaker, type Signed } from './content.ts';
@@ -8,6 +8,7 @@ import { contentMaker, type Signed } from './content.ts';
 const ID = /^[\x21-\x7e]{1,256}$/;
 /** Larger bodies are known by their digest: parsing them would keep everybody else waiting. */
 const PARSED_BYTES = 1024 * 1024;
+const EARLY_BYTES = 512;
 
 /**
  * Compiles the reader of the id by which an event is known when it comes again, from a message whose signature holds.
@@ -21,10 +22,22 @@ export function eventIdReader(
   if (id.from === 'header') return (_message, signed) => signed.id;
   const digest = digestMaker(rule);
   if (id.from === 'content') return digest;
+  const find = memberFinder(id.path);
   return (message, signed) => {
-    const value =
-      message.body.length > PARSED_BYTES ? undefined : valueAt(parseMessage(message.body), id.path);
-    return typeof value === 'string' && ID.test(value) ? value : digest(message, signed);
+    const found = message.body.length > PARSED_BYTES ? undefined : find(message.body);
+    return found !== undefined && ID.test(found) ? found : digest(message, signed);
+  };
+}
+
+/** Most senders begin their messages with the id: then the rest need not be parsed. */
+function memberFinder(path: readonly string[]): (body: Buffer) => string | undefined {
+  const [key, ...rest] = path;
+  const early = key !== undefined && rest.length === 0 ? earlyMember(key) : undefined;
+  return (body) => {
+    const found = early?.exec(body.toString('latin1', 0, EARLY_BYTES))?.[1];
+    if (found !== undefined) return found;
+    const value = valueAt(parseMessage(body), path);
+    return typeof value === 'string' ? value : undefined;
   };
 }
 

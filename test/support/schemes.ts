@@ -42,7 +42,8 @@ export function verdictOf(
 
 /** A message as the listener hands it on. */
 export function messageOf(sent: Sent, epochMs: number): Message {
-  const [, authority = '', path = '/', query = ''] = /^([^/]*)([^?]*)(.*)$/.exec(sent.url ?? 'a.example/') ?? [];
+  const [, authority = '', path = '/', query = ''] =
+    /^([^/]*)([^?]*)(.*)$/.exec(sent.url ?? 'a.example/') ?? [];
   return {
     id: 'a-request',
     peer: {

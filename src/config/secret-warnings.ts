@@ -57,6 +57,8 @@ export function ofSharedSecrets(
 ): string[] {
   const users = new Map<string, Set<number>>();
   for (const [index, route] of routes.entries()) {
+    // Its sender has one key for everybody, so nobody could give each route its own.
+    if (route.signature?.scheme === 'public-key') continue;
     for (const { version, key } of route.signature?.keys ?? []) {
       const bytes = version === 'v1' ? key.export() : key.export({ format: 'der', type: 'spki' });
       const id = bytes.toString('base64');

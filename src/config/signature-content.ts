@@ -10,8 +10,8 @@ export function readContent(text: string): readonly ContentPiece[] | { readonly 
     const name = part.startsWith('{') && part.endsWith('}') ? part.slice(1, -1) : undefined;
     const place = PLACES.find((known) => known === name);
     if (place !== undefined) pieces.push({ place });
-    else if (/[{}]/.test(part))
-      return { wrong: `there is no place ${part}; ${suggestion(name ?? '', PLACES)}` };
+    else if (name !== undefined) return { wrong: `there is no place ${part}; ${suggestion(name, PLACES)}` };
+    else if (/[{}]/.test(part)) return { wrong: `a ${part} stands alone; write a place such as {body}` };
     else pieces.push({ text: part });
   }
   const twice = PLACES.find((place) => pieces.filter((piece) => isPlace(piece, place)).length > 1);

@@ -86,7 +86,7 @@ function completedRoute(given: Mapping, route: RouteSettings, body: unknown): Ma
       retry: { ...asMapping(given.retry) },
       concurrency: route.queue.concurrency,
     }),
-    ...(route.signature && { signature: { ...usedRule(route.signature), ...asMapping(given.signature) } }),
+    ...(route.signature && { signature: completedRule(asMapping(given.signature), route.signature) }),
   };
 }
 
@@ -125,10 +125,12 @@ function senderText(sender: SenderProfile): Mapping {
   };
 }
 
-/** Of a route's own rule: what its sender's profile does not show already. */
-function usedRule(rule: SignatureSettings): Mapping {
-  const { scheme, tolerance } = ruleText(rule);
-  return { scheme, ...(tolerance !== undefined && { tolerance }) };
+/** A rule that the route declares, whole; of its sender's, what the profile does not show already. */
+function completedRule(given: Mapping, rule: SignatureSettings): Mapping {
+  const whole = ruleText(rule);
+  if (given.header !== undefined) return { ...whole, ...given };
+  const { scheme, tolerance } = whole;
+  return { scheme, ...(tolerance !== undefined && { tolerance }), ...given };
 }
 
 function asMapping(value: unknown): Mapping {

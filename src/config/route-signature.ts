@@ -5,7 +5,7 @@ import { type Partly, readInner } from './issues.ts';
 import type { Report } from './problems.ts';
 import { isPlace } from './signature-content.ts';
 import { type KeyKind, readKey } from './signature-keys.ts';
-import { PUBLIC_KEYS, readRule } from './signature-rule.ts';
+import { DECLARED_KEYS, PUBLIC_KEYS, readRule } from './signature-rule.ts';
 import { type SignatureInput, signatureSchema } from './signature-schema.ts';
 
 /** What a route may say of a scheme that its sender declares. */
@@ -29,7 +29,8 @@ export function readRouteSignature(
   const { values } = section;
   const own = sender?.signature;
   const scheme = values.scheme ?? own?.scheme ?? 'standard-webhooks';
-  const extra = Object.keys(given).filter((key) => !OWN.has(key));
+  // A key that nobody knows was reported with the route; its name may be a secret, and is not said here.
+  const extra = Object.keys(given).filter((key) => DECLARED_KEYS.has(key) && !OWN.has(key));
   // A scheme with nothing else is the sender's own, if that is its scheme.
   const isOwn = own?.scheme === scheme && (values.scheme === undefined || extra.length === 0);
   const kind = isOwn ? own : kindOf(scheme, section);

@@ -59,7 +59,7 @@ export function readRule(
     report.add([...path, ...key.split('.')], sentence);
   };
   for (const key of Object.keys(values) as Key[]) {
-    const known = KEYS[scheme].includes(key) || !ALL_KEYS.has(key) || values[key] === undefined;
+    const known = KEYS[scheme].includes(key) || !DECLARED_KEYS.has(key) || values[key] === undefined;
     if (!known) refuse(key, `is not a key of the scheme ${scheme}; remove it`);
   }
   if (scheme === 'standard-webhooks') {
@@ -102,7 +102,7 @@ export function readRule(
   return { ...mathematics, header, ...common };
 }
 
-const ALL_KEYS: ReadonlySet<string> = new Set(['headers', ...SIGNED, 'secret_encoding']);
+export const DECLARED_KEYS: ReadonlySet<string> = new Set(['headers', ...SIGNED, 'secret_encoding']);
 
 type Refuse = (key: string, sentence: string) => void;
 interface Places {

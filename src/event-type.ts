@@ -1,4 +1,4 @@
-import { memberAt, parseMessage } from './message.ts';
+import { earlyMember, memberAt, parseMessage } from './message.ts';
 import type { SenderProfile } from './settings.ts';
 
 /** Larger bodies are not parsed for the sake of one word in the log. */
@@ -23,15 +23,4 @@ export function eventTypeReader(sender: SenderProfile | undefined): (body: Buffe
     const message = parseMessage(body);
     return message instanceof Error ? undefined : memberAt(message, paths)?.slice(0, LONGEST);
   };
-}
-
-/**
- * A text member of the outermost object with nothing nested before it: there most senders put the type, and finding
- * it costs a tenth of parsing the message. No two parts can match the same character, so the cost is linear.
- */
-function earlyMember(key: string): RegExp {
-  const member = String.raw`"[^"\\]*"\s*:\s*(?:"[^"\\]*"|[-+.\w]+)\s*,\s*`;
-  return new RegExp(
-    String.raw`^\s*\{\s*(?:${member})*?"${RegExp.escape(key)}"\s*:\s*"([ -!#-\[\]-~]{1,128})"`,
-  );
 }

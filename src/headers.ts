@@ -1,5 +1,6 @@
 import { type Fields, fieldValue } from './fields.ts';
-import type { HeaderFamily, RouteSettings } from './settings.ts';
+import type { RouteSettings } from './settings.ts';
+import type { HeaderFamily } from './signature-settings.ts';
 import type { Head } from './types.ts';
 
 /** RFC 9110 section 7.6.1, and the fields whose meaning ends at this connection. */
@@ -98,8 +99,10 @@ export function upstreamFields(route: RouteSettings): UpstreamFields {
     for (const credential of route.authorization) {
       consumed.add(credential.kind === 'header' ? credential.name : 'authorization');
     }
+    // Whoever has seen it can send as the sender.
+    if (route.signature?.scheme === 'token') consumed.add(route.signature.header);
   }
-  const family = route.signature?.family;
+  const family = route.signature?.scheme === 'standard-webhooks' ? route.signature.family : undefined;
   const configured = new Set(route.upstream.headers.filter((_, place) => place % 2 === 0));
   const added = [...route.upstream.headers, 'x-forwarded-proto', 'https', 'x-postern-route', route.name];
   if (route.sender !== undefined) added.push('x-postern-sender', route.sender.name);

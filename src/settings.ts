@@ -1,5 +1,6 @@
 import type { KeyObject } from 'node:crypto';
 import type { Retention } from './events.ts';
+import type { SignatureKey, SignatureRule } from './signature-settings.ts';
 import type { TlsSettings } from './tls-settings.ts';
 
 /** The methods a route may let in: any but CONNECT and TRACE. */
@@ -164,12 +165,6 @@ export interface RateLimit {
   readonly key: RateKey;
 }
 
-/** A signature secret, decoded; `v1` is HMAC-SHA256, `v1a` Ed25519. */
-export interface SignatureKey {
-  readonly version: 'v1' | 'v1a';
-  readonly key: KeyObject;
-}
-
 /** How the gateway vouches to an upstream for what it lets through. */
 export interface AttestSettings {
   readonly algorithm: 'EdDSA' | 'HS256';
@@ -203,14 +198,7 @@ export interface RouteSettings {
   /** `none`: a client certificate is not asked for. */
   readonly certificate: CertificateRule | 'none';
   readonly authorization: readonly Credential[];
-  readonly signature:
-    | {
-        readonly scheme: SignatureScheme;
-        readonly family: HeaderFamily;
-        readonly keys: readonly SignatureKey[];
-        readonly toleranceMs: number;
-      }
-    | undefined;
+  readonly signature: SignatureSettings | undefined;
   readonly rateLimits: readonly RateLimit[];
   /** `undefined`: every event is delivered. */
   readonly filter: FilterSettings | undefined;
@@ -257,10 +245,8 @@ export type OrderKey =
   | { readonly by: 'certificate' | 'company' }
   | { readonly by: 'header'; readonly name: string };
 
-export type SignatureScheme = 'standard-webhooks';
-
-/** The prefix of the three signature headers: `webhook-id` or `svix-id`. */
-export type HeaderFamily = 'webhook' | 'svix';
+/** How a route's messages are signed, and by whom; the keys are tried in this order. */
+export type SignatureSettings = SignatureRule & { readonly keys: readonly SignatureKey[] };
 
 /** What is known of a kind of sender: data, one file each in `config/senders`. */
 export interface SenderProfile {
@@ -271,13 +257,13 @@ export interface SenderProfile {
   readonly methods: readonly string[];
   /** Whether this sender can present a client certificate. */
   readonly clientCertificate: boolean;
-  readonly signature: { readonly scheme: SignatureScheme; readonly family: HeaderFamily } | undefined;
+  readonly signature: SignatureRule | undefined;
   /** How long the sender waits for an answer. */
   readonly deadlineMs: number | undefined;
   readonly retries: {
-    /** The statuses after which the sender tries again. */
+    /** The statuses after which the sender tries again; none: it never does. */
     readonly statuses: 'not-2xx' | readonly number[];
-    /** The pauses between attempts. */
+    /** The pauses between attempts; none: it does not try again, or does not say when. */
     readonly scheduleMs: readonly number[];
   };
   readonly redirects: 'failed' | 'followed';

@@ -1,4 +1,4 @@
-import { KeyObject } from 'node:crypto';
+import { createPublicKey, generateKeyPairSync, KeyObject } from 'node:crypto';
 import { chmodSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
 import { parseEnv } from 'node:util';
@@ -27,6 +27,7 @@ const SECRETS = {
   PASSWORD: 'password-of-the-golden-tests',
 };
 const pem = (name: string): string => readFileSync(join(certs, name), 'utf8');
+const publicPem = (key: KeyObject): string => key.export({ format: 'pem', type: 'spki' }).toString();
 const env = {
   ...SECRETS,
   ATTEST_KEY: pem('attest.key'),
@@ -34,6 +35,8 @@ const env = {
   ATTEST_ENCRYPTED: pem('attest-encrypted.key'),
   EC_KEY: pem('server.key'),
   RSA_KEY: pem('weak.key'),
+  RSA_PUBLIC: publicPem(generateKeyPairSync('rsa', { modulusLength: 2048 }).publicKey),
+  RSA_WEAK: publicPem(createPublicKey(pem('weak.key'))),
   CERTIFICATE: pem('server.pem'),
   // What a substitution brings in is not read again.
   NESTED: `\${BEARER}`,

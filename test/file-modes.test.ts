@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from 'node:crypto';
 import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -45,6 +46,11 @@ beforeAll(async () => {
   put('token-all', secret, 0o644);
   put('token-write', secret, 0o602);
   symlinkSync('token-all', file('token-link'));
+  const publicKey = generateKeyPairSync('ed25519')
+    .publicKey.export({ format: 'pem', type: 'spki' })
+    .toString();
+  put('public-read', publicKey, 0o644);
+  put('public-write', publicKey, 0o646);
 
   const keys = ['owner', 'others-read', 'others-write', 'group', 'given-to-group', 'given-to-all'];
   const upstream = (tls: Record<string, string>) => ({ targets: ['https://127.0.0.1:9'], tls });
@@ -66,6 +72,12 @@ beforeAll(async () => {
         addresses: 'any',
         upstream: 'owner',
         authorization: tokens.map((name) => ({ bearer: `\${file:${name}}` })),
+        signature: {
+          scheme: 'public-key',
+          header: 'x-signature',
+          algorithm: 'ed25519',
+          public_keys: ['public-read', 'public-write'].map((name) => `\${file:${name}}`),
+        },
       },
     ],
   };
@@ -78,7 +90,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 /** What is said of who may read the files named at one key of the configuration. */
 const saidOf = (path: string): string[] =>
-  warnings.filter((line) => line.startsWith(path) && line.includes(' may read '));
+  warnings.filter((line) => line.startsWith(path) && / may (?:read|change) /.test(line));
 
 describe('a private key draws a warning', () => {
   test.each([
@@ -134,5 +146,11 @@ describe('a file that a value comes from', () => {
   test('draws none: one that its owner and group may read, as Kubernetes mounts it for a group', () => {
     expect(saidOf('routes[0].authorization[0]')).toEqual([]);
     expect(saidOf('routes[0].authorization[1]')).toEqual([]);
+  });
+
+  test('draws one where it is a public key only if others may write it', () => {
+    expect(saidOf('routes[0].signature')).toEqual([
+      `routes[0].signature.public_keys[1]: other users may change ${file('public-write')}; run: chmod o-w ${file('public-write')}`,
+    ]);
   });
 });

@@ -3,7 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { makeSigner } from '../src/cli/send/sign.ts';
 import { readSignatureKey } from '../src/config/signature-keys.ts';
-import type { SignatureKey } from '../src/settings.ts';
+import type { SignatureKey } from '../src/signature-settings.ts';
 import { runCommand } from './support/command.ts';
 import { prepareSending, SECRET, signing } from './support/sending.ts';
 import { verdictOf } from './support/verifier.ts';

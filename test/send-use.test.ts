@@ -57,11 +57,7 @@ describe('wrong use ends with exit code 2 and a sentence:', () => {
       [url, ...asCodat, '--secret', SECRET, '--event', 'a.b'],
       '--event a.b: there is no such sample',
     ],
-    [
-      'an unknown sender',
-      [url, '--sender', 'nobody'],
-      'there are codat, codat-alerts, standard-webhooks, svix',
-    ],
+    ['an unknown sender', [url, '--sender', 'nobody'], 'there are adyen, codat, codat-alerts'],
     [
       'a bundle for the alerts',
       [url, '--bundle', file('client.pem'), '--sender', 'codat-alerts'],

@@ -1,6 +1,6 @@
 import { createPrivateKey, createPublicKey, sign as signBytes } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
-import type { SignatureKey } from '../src/settings.ts';
+import type { SignatureKey } from '../src/signature-settings.ts';
 import { type SignedEvent, v1, verdictOf } from './support/verifier.ts';
 
 /**

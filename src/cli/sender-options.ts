@@ -5,7 +5,7 @@ export function addSenderOptions(command: Command): Command {
   return command
     .option(
       '--sender <name>',
-      'whose rules: codat, codat-alerts, svix, standard-webhooks, or your own',
+      'whose rules: codat, codat-alerts, svix, github or another of config/senders, or your own',
       'codat',
     )
     .option('--config-folder <dir>', 'folder whose senders/ holds your own sender profiles', 'config')

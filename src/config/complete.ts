@@ -1,6 +1,14 @@
 import { answerDeadlineMs, defaultTimeoutMs } from '../deadline.ts';
-import { METHODS, type RouteSettings, type SenderProfile, type Settings } from '../settings.ts';
+import {
+  METHODS,
+  type RouteSettings,
+  type SenderProfile,
+  type Settings,
+  type SignatureSettings,
+} from '../settings.ts';
+import { durationText } from './duration-text.ts';
 import { isMapping } from './schema.ts';
+import { ruleText } from './signature-text.ts';
 
 type Mapping = Readonly<Record<string, unknown>>;
 type Known = Omit<Settings, 'shown'>;
@@ -78,9 +86,7 @@ function completedRoute(given: Mapping, route: RouteSettings, body: unknown): Ma
       retry: { ...asMapping(given.retry) },
       concurrency: route.queue.concurrency,
     }),
-    ...(route.signature === undefined
-      ? {}
-      : { signature: { scheme: route.signature.scheme, ...asMapping(given.signature) } }),
+    ...(route.signature && { signature: completedRule(asMapping(given.signature), route.signature) }),
   };
 }
 
@@ -103,12 +109,15 @@ function senderText(sender: SenderProfile): Mapping {
     addresses: sender.addresses ?? [],
     methods: sender.methods,
     client_certificate: sender.clientCertificate,
-    ...(signature && { signature: { scheme: signature.scheme, headers: signature.family } }),
+    ...(signature && { signature: ruleText(signature) }),
     ...(deadlineMs !== undefined && {
       deadline: durationText(deadlineMs),
       answered_within: durationText(answerDeadlineMs(sender)),
     }),
-    retries: { statuses: retries.statuses, schedule: retries.scheduleMs.map(durationText) },
+    retries:
+      retries.statuses.length === 0
+        ? 'none'
+        : { statuses: retries.statuses, schedule: retries.scheduleMs.map(durationText) },
     redirects: sender.redirects,
     disabled_by: sender.disabledBy,
     event: { type: paths(event.type), tags: paths(event.tags), company: paths(event.company) },
@@ -116,11 +125,12 @@ function senderText(sender: SenderProfile): Mapping {
   };
 }
 
-/** In the largest unit that leaves no fraction: `90s`, `2h`. */
-function durationText(ms: number): string {
-  if (ms === 0 || ms % 1000 !== 0) return ms === 0 ? '0s' : `${ms}ms`;
-  if (ms % 3_600_000 === 0) return `${ms / 3_600_000}h`;
-  return ms % 60_000 === 0 ? `${ms / 60_000}m` : `${ms / 1000}s`;
+/** A rule that the route declares, whole; of its sender's, what the profile does not show already. */
+function completedRule(given: Mapping, rule: SignatureSettings): Mapping {
+  const whole = ruleText(rule);
+  if (given.header !== undefined) return { ...whole, ...given };
+  const { scheme, tolerance } = whole;
+  return { scheme, ...(tolerance !== undefined && { tolerance }), ...given };
 }
 
 function asMapping(value: unknown): Mapping {

@@ -12,7 +12,7 @@ import {
   parseDocument,
   type Scalar,
 } from 'yaml';
-import { audienceOf, fileTrouble } from './files.ts';
+import { audienceOf, fileTrouble, isWritableByAll } from './files.ts';
 import { keyOf, nodeAt, offsetOf, showNode } from './nodes.ts';
 import { ConfigError, createReport, type Report } from './problems.ts';
 import { hasSubstitution, type Surroundings, substitute } from './secrets.ts';
@@ -188,8 +188,12 @@ function plainScalar(
     ...surroundings,
     read(file) {
       const bytes = surroundings.read(file);
-      // A group that may read it is how a mounted secret reaches a service that is not root.
-      if (audienceOf(file)?.who === 'other users')
+      if (path.includes('public_keys')) {
+        // No secret; but whoever changes it signs as the sender.
+        if (isWritableByAll(file))
+          report.warn(path, `other users may change ${file}; run: chmod o-w ${file}`);
+        // A group that may read it is how a mounted secret reaches a service that is not root.
+      } else if (audienceOf(file)?.who === 'other users')
         report.warn(path, `other users may read ${file}; run: chmod o-rwx ${file}`);
       return bytes;
     },

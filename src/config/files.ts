@@ -32,3 +32,8 @@ export function audienceOf(file: string): Audience | undefined {
   if ((mode & 0o007) !== 0) return { who: 'other users', mode: isOwn ? '600' : '640' };
   return isOwn && (mode & 0o070) !== 0 ? { who: 'its group', mode: '600' } : undefined;
 }
+
+/** Whether everybody may put another text into a file. */
+export function isWritableByAll(file: string): boolean {
+  return (statSync(file).mode & 0o002) !== 0;
+}

@@ -67,6 +67,25 @@ export function readSection<Schema extends z.ZodObject>(
   };
 }
 
+/** The same of a section inside another, without a word: its mistakes were reported with those around it. */
+export function readInner<Schema extends z.ZodObject>(
+  schema: Schema,
+  value: unknown,
+): Partly<z.output<Schema>> {
+  const values: Record<string, unknown> = {};
+  const wrong = new Set<string>();
+  const given = (typeof value === 'object' && value !== null ? value : {}) as Record<string, unknown>;
+  for (const [key, inner] of Object.entries(schema.shape)) {
+    const result = z.safeParse(inner, given[key]);
+    if (result.success) values[key] = result.data;
+    else wrong.add(key);
+  }
+  return {
+    values: values as Partial<z.output<Schema>>,
+    right: (...keys) => keys.every((key) => !wrong.has(key)),
+  };
+}
+
 /** Reads one value. @returns `undefined` when it was reported as wrong */
 export function readValue<Schema extends z.ZodType>(
   schema: Schema,

@@ -8,7 +8,7 @@ import { either, list, section } from './issues.ts';
 import { fields, NAME, readCredentialField, readHostName, readSenderField } from './names.ts';
 import { readPath, readUpstreamPath } from './paths.ts';
 import { queueShape } from './queue.ts';
-import { signatureKey } from './signature-keys.ts';
+import { signatureSchema } from './signature-schema.ts';
 import { duration, fieldValue, flag, integer, rate, scalar, size, type Wrong, word } from './values.ts';
 
 const name = scalar<string>({
@@ -125,21 +125,6 @@ const rateLimit = section(
       .describe('What shares one count: route, address, certificate or header:NAME.'),
   },
   'a mapping with rate, burst and by, or a list of such',
-);
-
-export const signatureSchema = section(
-  {
-    scheme: word(['standard-webhooks'])
-      .optional()
-      .describe("The signature scheme; default: the sender's, else standard-webhooks."),
-    secrets: list(signatureKey(), 'a list of secrets such as ["whsec_…"]').describe(
-      'The secrets, any of which may have signed: whsec_ and base64, whpk_ and base64, or bare base64.',
-    ),
-    tolerance: duration()
-      .prefault('5m')
-      .describe("How far the signed timestamp may be from the gateway's clock."),
-  },
-  'a mapping with secrets',
 );
 
 const ADDRESSES = 'any, or a list of addresses and networks such as [10.1.2.3, 10.0.0.0/8]';

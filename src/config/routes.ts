@@ -1,4 +1,11 @@
-import type { Limits, RateLimit, RouteSettings, SenderProfile, UpstreamSettings } from '../settings.ts';
+import type {
+  Limits,
+  RateLimit,
+  RouteSettings,
+  SenderProfile,
+  SignatureSettings,
+  UpstreamSettings,
+} from '../settings.ts';
 import { findAmbiguities, type Matcher } from './ambiguity.ts';
 import type { Path } from './document.ts';
 import { checkEntrance, type Surrounding } from './entrance.ts';
@@ -8,6 +15,7 @@ import { type Report, suggestion } from './problems.ts';
 import { checkQueue, queueOf } from './queue.ts';
 import type { RateLimitInput } from './route-schema.ts';
 import { routeSchema } from './route-schema.ts';
+import { readRouteSignature } from './route-signature.ts';
 import type { RouteInput } from './schema.ts';
 
 /** Reads every route, each rule of it as far as what the rule needs is right. */
@@ -31,11 +39,18 @@ export function loadRoutes(
   );
   checkNames(sections, report);
   checkAmbiguity(sections, report);
-  return sections.map((section, index) => loadRoute(section, ['routes', index], around, report));
+  return sections.map((section, index) =>
+    loadRoute(section, signatureOf(value[index]), ['routes', index], around, report),
+  );
+}
+
+function signatureOf(route: unknown): unknown {
+  return typeof route === 'object' && route !== null && 'signature' in route ? route.signature : undefined;
 }
 
 function loadRoute(
   section: Partly<RouteInput>,
+  givenSignature: unknown,
   path: Path,
   around: Surrounding,
   report: Report,
@@ -46,6 +61,9 @@ function loadRoute(
   // A profile that is not there leaves open what its addresses would have been.
   const senderKnown = section.right('sender') && (values.sender === undefined) === (sender === undefined);
   checkEntrance(section, sender, senderKnown, path, around, report);
+  const signature = senderKnown
+    ? readRouteSignature(givenSignature, sender, [...path, 'signature'], report)
+    : undefined;
   checkFilter(section, senderKnown ? sender : undefined, path, report);
   checkQueue(section, { sender: senderKnown ? sender : undefined, driver: around.driver }, path, report);
   if (
@@ -68,18 +86,24 @@ function loadRoute(
   }
   if (upstream === undefined || around.limits === undefined) return undefined;
   const isSecret = (key: string) => report.source.isSubstituted([...path, 'headers', key]);
-  return assemble(values as RouteInput, sender, upstream, around.limits, isSecret);
+  return assemble(values as RouteInput, { sender, signature, upstream, limits: around.limits, isSecret });
+}
+
+/** What a route is put together with. */
+interface Parts {
+  readonly sender: SenderProfile | undefined;
+  readonly signature: SignatureSettings | undefined;
+  readonly upstream: UpstreamSettings;
+  readonly limits: Limits;
+  readonly isSecret: (header: string) => boolean;
 }
 
 /** Only used when nothing was reported, so every required key is there. */
 function assemble(
   input: RouteInput,
-  sender: SenderProfile | undefined,
-  upstream: UpstreamSettings,
-  limits: Limits,
-  isSecret: (header: string) => boolean,
+  { sender, signature, upstream, limits, isSecret }: Parts,
 ): RouteSettings {
-  const { addresses, signature } = input;
+  const { addresses } = input;
   const list = typeof addresses === 'string' ? [addresses] : (addresses ?? sender?.addresses ?? []);
   const rateLimits = input.rate_limit === undefined ? [] : [input.rate_limit].flat();
   return Object.freeze({
@@ -92,12 +116,7 @@ function assemble(
     addresses: list.includes('any') ? 'any' : [...new Set(list)],
     certificate: input.certificate ?? { names: undefined, fingerprints: undefined, publicKeys: undefined },
     authorization: input.authorization ?? [],
-    signature: signature && {
-      scheme: signature.scheme ?? sender?.signature?.scheme ?? 'standard-webhooks',
-      family: sender?.signature?.family ?? 'webhook',
-      keys: signature.secrets,
-      toleranceMs: signature.tolerance,
-    },
+    signature,
     rateLimits: rateLimits.map(rateLimitOf),
     filter: filterOf(input),
     bodyLimit: input.body_limit ?? limits.body,

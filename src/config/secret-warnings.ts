@@ -7,12 +7,18 @@ const FULL_SECRET = 43;
 
 /** What is legal but unwise about a route's own secrets; never holds one. */
 export function ofRouteSecrets({ authorization, signature, attest }: RouteSettings): string[] {
-  const warnings = authorization.flatMap(ofCredential);
-  for (const [index, { version, key }] of signature?.keys.entries() ?? []) {
-    if (version === 'v1' && EXAMPLE_SECRETS.has(`whsec_${key.export().toString('base64')}`))
-      warnings.push(known(`signature.secrets[${index}]`));
-  }
+  const warnings = [...authorization.flatMap(ofCredential), ...ofSignature(signature)];
   return attest === undefined ? warnings : [...warnings, ...ofAttestKey(attest)];
+}
+
+function ofSignature(signature: RouteSettings['signature']): string[] {
+  return (signature?.keys ?? []).flatMap(({ version, key }, index) => {
+    if (version === 'v1a') return [];
+    const where = `signature.secrets[${index}]`;
+    const bytes = key.export();
+    if (EXAMPLE_SECRETS.has(`whsec_${bytes.toString('base64')}`)) return [known(where)];
+    return ofSecret(where, bytes.toString('latin1'));
+  });
 }
 
 function ofCredential(credential: Credential, index: number): string[] {
@@ -51,6 +57,8 @@ export function ofSharedSecrets(
 ): string[] {
   const users = new Map<string, Set<number>>();
   for (const [index, route] of routes.entries()) {
+    // Its sender has one key for everybody, so nobody could give each route its own.
+    if (route.signature?.scheme === 'public-key') continue;
     for (const { version, key } of route.signature?.keys ?? []) {
       const bytes = version === 'v1' ? key.export() : key.export({ format: 'der', type: 'spki' });
       const id = bytes.toString('base64');

@@ -2,14 +2,12 @@ import { addressEntry } from './addresses.ts';
 import { either, list, section } from './issues.ts';
 import { readSenderField } from './names.ts';
 import { method } from './route-schema.ts';
+import { declaredSchema, keyPath } from './signature-schema.ts';
 import { duration, flag, integer, scalar, text, word } from './values.ts';
 
-const keyPath = scalar<readonly string[]>({
-  expected: 'the path of a key in the message, such as payload.tags',
-  read: (value) => (/^[^.\s]+(?:\.[^.\s]+)*$/.test(value) ? value.split('.') : undefined),
-});
-
 const status = () => integer('an HTTP status', 100, 599);
+
+const RETRIES = 'none, or a mapping with statuses and schedule';
 
 /** A sender profile: one file of the folder `senders`. */
 export const senderSchema = section(
@@ -26,39 +24,37 @@ export const senderSchema = section(
       .describe('The addresses it sends from; left out where they are not published.'),
     methods: list(method(), 'a list of methods such as [POST]').describe('The methods it uses.'),
     client_certificate: flag().prefault(true).describe('Whether it can present a client certificate.'),
-    signature: section(
-      {
-        scheme: word(['standard-webhooks']).describe('The signature scheme.'),
-        headers: word(['webhook', 'svix']).describe('The prefix of the three signature headers.'),
-      },
-      'a mapping with scheme and headers',
-    )
-      .optional()
-      .describe('How it signs; left out where it does not.'),
+    signature: declaredSchema.optional().describe('How it signs; left out where it does not.'),
     deadline: duration().optional().describe('How long it waits for an answer.'),
-    retries: section(
-      {
-        statuses: either(
-          [word(['not-2xx'], 'not-2xx, or a list of statuses'), list(status(), 'a list of statuses')],
-          'not-2xx, or a list of statuses',
-        ).describe('The statuses after which it tries again.'),
-        schedule: list(duration(), 'a list of durations such as [5s, 5m]').describe(
-          'The pauses between its attempts.',
+    retries: either(
+      [
+        word(['none'], RETRIES),
+        section(
+          {
+            statuses: either(
+              [word(['not-2xx'], 'not-2xx, or a list of statuses'), list(status(), 'a list of statuses')],
+              'not-2xx, or a list of statuses',
+            ).describe('The statuses after which it tries again.'),
+            schedule: list(duration(), 'a list of durations such as [5s, 5m]')
+              .optional()
+              .describe('The pauses between its attempts; left out where they are not published.'),
+          },
+          RETRIES,
         ),
-      },
-      'a mapping with statuses and schedule',
-    ).describe('When it tries again.'),
+      ],
+      RETRIES,
+    ).describe('When it tries again; none: never.'),
     redirects: word(['failed', 'followed']).prefault('failed').describe('What it does with a redirect.'),
     disabled_by: list(status(), 'a list of statuses such as [410]')
       .optional()
       .describe('Statuses on which it switches the endpoint off.'),
     event: section(
       {
-        type: list(keyPath, 'a list of key paths')
+        type: list(keyPath(), 'a list of key paths')
           .optional()
           .describe("Where the event's type stands; the first that is there counts."),
-        tags: list(keyPath, 'a list of key paths').optional().describe("Where the event's tags stand."),
-        company: list(keyPath, 'a list of key paths')
+        tags: list(keyPath(), 'a list of key paths').optional().describe("Where the event's tags stand."),
+        company: list(keyPath(), 'a list of key paths')
           .optional()
           .describe('Where the id of the company stands that the event is about.'),
       },

@@ -3,9 +3,11 @@ import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { SenderProfile } from '../settings.ts';
 import { type FileNotes, readDocument } from './document.ts';
-import { readSection } from './issues.ts';
+import { readInner, readSection } from './issues.ts';
 import { ConfigError, suggestion } from './problems.ts';
 import { senderSchema } from './sender-schema.ts';
+import { readRule } from './signature-rule.ts';
+import { declaredSchema } from './signature-schema.ts';
 
 /** The profiles that come with Postern; the folder is the same seen from src/config and from dist/config. */
 const BUILT_IN = fileURLToPath(new URL('../../config/senders/', import.meta.url));
@@ -62,7 +64,11 @@ function readProfile(name: string, file: string, files: FileNotes): SenderProfil
     );
   }
   const { title, documentation, methods, client_certificate: clientCertificate, retries, redirects } = values;
-  const { signature, event } = values;
+  const { event } = values;
+  const given = Object(report.source.value).signature;
+  const declared = readInner(declaredSchema, given);
+  const { scheme } = declared.values;
+  const signature = scheme && readRule(scheme, declared, ['signature'], report);
   if (
     report.lines().length > 0 ||
     title === undefined ||
@@ -81,9 +87,12 @@ function readProfile(name: string, file: string, files: FileNotes): SenderProfil
     addresses: values.addresses && [...new Set(values.addresses)],
     methods: [...new Set(methods)],
     clientCertificate,
-    signature: signature && { scheme: signature.scheme, family: signature.headers },
+    signature,
     deadlineMs: values.deadline,
-    retries: { statuses: retries.statuses, scheduleMs: retries.schedule },
+    retries:
+      retries === 'none'
+        ? { statuses: [], scheduleMs: [] }
+        : { statuses: retries.statuses, scheduleMs: retries.schedule ?? [] },
     redirects,
     disabledBy: values.disabled_by ?? [],
     event: { type: event?.type ?? [], tags: event?.tags ?? [], company: event?.company ?? [] },

@@ -1,6 +1,6 @@
 import { createHmac, timingSafeEqual, verify } from 'node:crypto';
 import type { Fields } from '../fields.ts';
-import type { HeaderFamily, SignatureKey } from '../settings.ts';
+import type { HeaderFamily, SignatureKey } from '../signature-settings.ts';
 import type { Message, Refusal, Verdict } from '../types.ts';
 
 /** What the three headers of one family say, well-formed but not yet believed. */

@@ -1,6 +1,6 @@
 import { createSecretKey } from 'node:crypto';
-import type { SignatureKey } from '../../src/settings.ts';
 import { standardWebhooks } from '../../src/signature/standard-webhooks.ts';
+import type { SignatureKey } from '../../src/signature-settings.ts';
 import type { Message, Verdict } from '../../src/types.ts';
 
 /** The verifier's tolerance in these tests: that of svix. */

@@ -42,6 +42,11 @@ const SLOW_TOTAL_MS = 15 * 60_000;
 export async function planProbe(address: string, typed: ProbeOptions): Promise<ProbePlan> {
   const url = readAddress(address);
   const profile = await readProfile(typed);
+  const { signature } = profile;
+  if (signature !== undefined && signature.scheme !== 'standard-webhooks' && typed.signature)
+    misuse(
+      `${profile.name} signs in a way of its own, and probe signs by Standard Webhooks only: go without by --no-signature`,
+    );
   const identity = readIdentity(typed, profile);
   const deadlineMs = readDeadline(typed, profile);
   const stage: Stage = {

@@ -1,5 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto';
-import type { HeaderFamily, SenderProfile } from '../../settings.ts';
+import type { SenderProfile } from '../../settings.ts';
+import type { HeaderFamily } from '../../signature-settings.ts';
 import { userAgent } from '../send/agent.ts';
 import type { Fields } from '../send/fields.ts';
 import type { Identity } from '../send/post.ts';
@@ -91,7 +92,7 @@ export function makeMessage(stage: Stage, body: Buffer, signed: readonly Field[]
 
 /** The prefix of the signature's fields. */
 export function familyOf({ profile }: Stage): HeaderFamily {
-  return profile.signature?.family ?? 'webhook';
+  return profile.signature?.scheme === 'standard-webhooks' ? profile.signature.family : 'webhook';
 }
 
 /** Names of custom fields, in lower case, by which the sender proves who it is. */

@@ -2,8 +2,9 @@ import { randomBytes } from 'node:crypto';
 import type { Agent } from 'node:https';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as pause } from 'node:timers/promises';
-import type { HeaderFamily, SenderProfile } from '../../settings.ts';
+import type { SenderProfile } from '../../settings.ts';
 import { userAgent } from './agent.ts';
+import type { FieldSigner } from './declared.ts';
 import type { Fields } from './fields.ts';
 import { post } from './post.ts';
 import { decideNext, isDispatchedBySvix, jitterOf, type Next, type Outcome } from './rules.ts';
@@ -24,8 +25,10 @@ export interface SendOptions {
   readonly agent: Agent;
   /** Further fields; they win over the sender's own. */
   readonly headers: Fields;
-  /** `undefined`: not signed. */
+  /** `undefined`: not signed by Standard Webhooks. */
   readonly signer: Signer | undefined;
+  /** How a sender signs whose scheme is declared. */
+  readonly signFields?: FieldSigner | undefined;
   readonly deadlineMs: number;
   /** Every pause is divided by this; 1 is the sender's real schedule. */
   readonly fasterBy: number;
@@ -93,11 +96,14 @@ export function makeMessageId(): string {
 /** What Svix's dispatcher says of an event, in its order and spelling. */
 function ownFields(event: OutgoingEvent, at: Date, options: SendOptions): Fields {
   const fields: Record<string, string> = { 'content-type': 'application/json' };
-  if (options.signer) {
-    const family: HeaderFamily = options.profile.signature?.family ?? 'webhook';
+  const { url, method, signFields, signer } = options;
+  if (signFields) Object.assign(fields, signFields({ url, method, id: event.id, at, body: event.body }));
+  else if (signer) {
+    const rule = options.profile.signature;
+    const family = rule?.scheme === 'standard-webhooks' ? rule.family : 'webhook';
     fields[`${family}-id`] = event.id;
     fields[`${family}-timestamp`] = String(Math.floor(at.getTime() / 1000));
-    fields[`${family}-signature`] = options.signer(event.id, at, event.body);
+    fields[`${family}-signature`] = signer(event.id, at, event.body);
   }
   fields['user-agent'] = userAgent('send');
   return fields;

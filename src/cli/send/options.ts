@@ -4,15 +4,8 @@ import { findSample } from '../sample-events.ts';
 import { FAST, makeMessageId, type OutgoingEvent, type SendOptions } from './event.ts';
 import { misuse, readCa, readFile, readIdentity } from './identity.ts';
 import { makeAgent } from './post.ts';
-import {
-  readAddress,
-  readDeadline,
-  readHeaders,
-  readProfile,
-  readSecrets,
-  type SenderOptions,
-} from './sender.ts';
-import { makeSigner } from './sign.ts';
+import { readAddress, readDeadline, readHeaders, readProfile, type SenderOptions } from './sender.ts';
+import { readSigning } from './signing.ts';
 
 /** The options of `postern send`, as they were typed. */
 export interface TypedOptions extends SenderOptions {
@@ -44,19 +37,18 @@ export async function planSend(address: string, typed: TypedOptions): Promise<Se
     typed.ca === undefined ? undefined : readCa(typed.ca),
     readIdentity(typed, profile),
   );
-  const secrets = readSecrets(typed, profile);
-  const signer = secrets && makeSigner(...secrets);
+  const signing = readSigning(typed, profile);
   return {
     count: readCount(typed),
     everyMs: typed.rate === undefined ? 0 : readPace(typed.rate),
-    makeEvent: readEvent(typed, profile, signer !== undefined),
+    makeEvent: readEvent(typed, profile, signing.signer !== undefined),
     options: {
       url,
       method: readMethod(typed.method),
       profile,
       agent,
       headers: readHeaders(typed.header),
-      signer,
+      ...signing,
       deadlineMs: readDeadline(typed, profile),
       fasterBy: typed.fast ? FAST : 1,
     },

@@ -34,19 +34,26 @@ export function decideNext(profile: SenderProfile, outcome: Outcome, attempt: nu
   const why = reasonToStop(profile, outcome);
   if (why !== undefined) return { kind: 'give-up', why };
   const stepMs = profile.retries.scheduleMs[attempt - 1];
-  if (stepMs === undefined) return { kind: 'give-up', why: 'attempts used up' };
+  if (stepMs === undefined) return { kind: 'give-up', why: noMore(profile) };
   const askedMs = readRetryAfter(outcome.retryAfter, nowMs);
   return { kind: 'retry', pauseMs: pauseFor(profile, outcome, stepMs, askedMs) };
 }
 
 /** Whether a sender of this kind does as Svix's dispatcher: it retries whatever is no 2xx, by a schedule with jitter. */
-export function isDispatchedBySvix(profile: SenderProfile): boolean {
-  return profile.retries.statuses === 'not-2xx';
+export function isDispatchedBySvix({ retries, signature }: SenderProfile): boolean {
+  return retries.statuses === 'not-2xx' && signature?.scheme === 'standard-webhooks';
 }
 
 /** By how much of itself a pause varies (`JITTER_DELTA` in svix-webhooks, server/svix-server/src/worker.rs). */
 export function jitterOf(profile: SenderProfile): number {
   return isDispatchedBySvix(profile) ? 0.2 : 0;
+}
+
+function noMore({ name, retries }: SenderProfile): string {
+  if (retries.scheduleMs.length > 0) return 'attempts used up';
+  return retries.statuses.length === 0
+    ? `${name} never tries again`
+    : `${name} does not say when it tries again`;
 }
 
 function reasonToStop(profile: SenderProfile, { status, delivery }: Outcome): string | undefined {

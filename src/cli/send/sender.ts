@@ -19,7 +19,8 @@ export interface SenderOptions extends IdentityOptions {
   readonly timeout?: string;
 }
 
-const SECRET_VARIABLE = 'POSTERN_SEND_SECRET';
+/** Where secrets are taken from, which no list of processes shows. */
+export const SECRET_VARIABLE = 'POSTERN_SEND_SECRET';
 /** Where a profile says nothing; what most senders have. */
 const DEADLINE_MS = 15_000;
 

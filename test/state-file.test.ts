@@ -51,6 +51,16 @@ function pragma(file: string, name: string): unknown {
 }
 
 describe('a state file', () => {
+  test('and its log are for their owner alone', async () => {
+    const gateway = await startGateway(configOf());
+    expect((await post(gateway, { path: '/a', body: '{}', sign: { secret } })).status).toBe(202);
+    const modes = ['state.db', 'state.db-wal'].map(
+      (name) => statSync(join(gateway.folder, name)).mode & 0o777,
+    );
+    expect(modes).toEqual([0o600, 0o600]);
+    expect(await gateway.stop()).toBe(0);
+  });
+
   test('of version 1 is taken over with its claims, and can shrink from then on', async () => {
     const laterMs = Date.now() + 3_600_000;
     const { folder, file } = fileWith(`

@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { FLIGHTS_SCHEMA } from './flights.ts';
@@ -25,6 +25,8 @@ export function openStateFile(path: string): DatabaseSync {
   let database: DatabaseSync | undefined;
   try {
     mkdirSync(dirname(path), { recursive: true });
+    // Events lie in it: nobody else's to read. Its log takes the same mode.
+    closeSync(openSync(path, 'a', 0o600));
     database = new DatabaseSync(path, { timeout: OPEN_TIMEOUT_MS });
     prepare(database);
     return database;

@@ -1,3 +1,5 @@
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
@@ -6,6 +8,8 @@ export default defineConfig({
     pool: 'forks',
     // Most tests wait for other processes: more of them than cores keep the cores busy.
     maxWorkers: 3,
+    // Half of what starting the program costs is compiling it, and the tests start it a thousand times.
+    env: { NODE_COMPILE_CACHE: join(tmpdir(), 'postern-compile-cache') },
     testTimeout: 30_000,
     hookTimeout: 60_000,
   },

@@ -56,7 +56,7 @@ export function compileRoute(settings: RouteSettings, ground: Ground): CompiledR
     clientOf: clientReader(sender?.clientHeader),
     upstream,
     upstreamTarget: target,
-    upstreamFields: (head) => [...fields.received(head), ...fields.added],
+    upstreamFields: fields.whole,
     attest,
     queued: isQueue ? eventMaker(settings, fields) : undefined,
     deadlineMs: answerDeadlineMs(sender),
@@ -74,7 +74,7 @@ export function compileRoute(settings: RouteSettings, ground: Ground): CompiledR
     ready: async (lease): Promise<Ready> => {
       const { event } = lease;
       const path = target(event);
-      const headers = [...fields.unset(event.headers), ...fields.added, ...deliveryFields(lease)];
+      const headers = [...fields.completed(event.headers), ...deliveryFields(lease)];
       if (attest !== undefined) headers.push(...(await attest(attestedOf(lease), path)));
       return { method: event.method, path, headers, body: event.body };
     },

@@ -81,14 +81,14 @@ const REMOVED_PREFIXES = [
   'x-webauth-',
 ];
 
-/** The fields that an upstream gets, in two halves: what was received is the same whenever it is delivered. */
+/** The fields that an upstream gets: the sender's own that may pass, what the configuration adds, what the gateway says. */
 export interface UpstreamFields {
-  /** Of a request: the sender's own that may pass, and what the gateway says of the sender. */
+  /** Of a request that is delivered at once. */
+  readonly whole: (head: Head) => string[];
+  /** Of a request, without what the configuration adds: the same whenever it is delivered. */
   readonly received: (head: Head) => string[];
-  /** What the configuration adds; a received field of such a name must not pass. */
-  readonly added: readonly string[];
-  /** Leaves out of received fields those that the configuration now sets itself. */
-  readonly unset: (fields: Fields) => string[];
+  /** Adds to received fields what the configuration says now; a field that it sets itself does not pass. */
+  readonly completed: (received: Fields) => string[];
 }
 
 /** Compiled once per route. */
@@ -103,29 +103,38 @@ export function upstreamFields(route: RouteSettings): UpstreamFields {
   const configured = new Set(route.upstream.headers.filter((_, place) => place % 2 === 0));
   const added = [...route.upstream.headers, 'x-forwarded-proto', 'https', 'x-postern-route', route.name];
   if (route.sender !== undefined) added.push('x-postern-sender', route.sender.name);
+  const own = (head: Head): string[] => {
+    const fields: string[] = [];
+    const otherFamily = family === undefined ? undefined : familyToDrop(head.headers, family);
+    for (let i = 0; i < head.headers.length; i += 2) {
+      const name = head.headers[i] as string;
+      if (isRemoved(name) || consumed.has(name) || configured.has(name)) continue;
+      if (otherFamily !== undefined && SIGNATURE_FIELDS[otherFamily].has(name)) continue;
+      fields.push(name, head.headers[i + 1] as string);
+    }
+    return fields;
+  };
+  const vouch = (head: Head, fields: string[]): string[] => {
+    fields.push('x-forwarded-for', head.peer.address, 'x-forwarded-host', head.authority);
+    fields.push('x-request-id', head.id, 'traceparent', traceparent(head.id));
+    if (route.clientCertificateHeader) fields.push(...clientCertificate(head));
+    return fields;
+  };
   return {
-    received: (head) => {
-      const fields: string[] = [];
-      const otherFamily = family === undefined ? undefined : familyToDrop(head.headers, family);
-      for (let i = 0; i < head.headers.length; i += 2) {
-        const name = head.headers[i] as string;
-        if (isRemoved(name) || consumed.has(name) || configured.has(name)) continue;
-        if (otherFamily !== undefined && SIGNATURE_FIELDS[otherFamily].has(name)) continue;
-        fields.push(name, head.headers[i + 1] as string);
-      }
-      fields.push('x-forwarded-for', head.peer.address, 'x-forwarded-host', head.authority);
-      fields.push('x-request-id', head.id, 'traceparent', traceparent(head.id));
-      if (route.clientCertificateHeader) fields.push(...clientCertificate(head));
-      return fields;
+    whole: (head) => {
+      const fields = own(head);
+      fields.push(...added);
+      return vouch(head, fields);
     },
-    added: Object.freeze(added),
-    unset: (fields) => {
-      const kept: string[] = [];
-      for (let i = 0; i < fields.length; i += 2) {
-        const name = fields[i] as string;
-        if (!configured.has(name)) kept.push(name, fields[i + 1] as string);
+    received: (head) => vouch(head, own(head)),
+    completed: (received) => {
+      const fields: string[] = [];
+      for (let i = 0; i < received.length; i += 2) {
+        const name = received[i] as string;
+        if (!configured.has(name)) fields.push(name, received[i + 1] as string);
       }
-      return kept;
+      fields.push(...added);
+      return fields;
     },
   };
 }

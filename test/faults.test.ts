@@ -68,14 +68,18 @@ test('a request that was given up while it waited for a connection is never sent
   expect(await gateway.stop()).toBe(0);
 });
 
-test('a second process on one state file warns that each knows only its own claims', async () => {
+test('a second process on one state file knows what the first has delivered, and the other way round', async () => {
   const first = await startGateway(config());
+  const early = newId();
+  await expectDelivered(first, await send(first, early));
   const second = await startGateway(config(), { folder: first.folder });
-  const warned = (gateway: Gateway) =>
-    gateway.lines.filter(({ msg }) => msg === 'state').map(({ warning }) => warning);
-  expect(warned(first)).toEqual([]);
-  expect(warned(second)).toEqual([expect.stringMatching(/postern\.db is in use by another process/)]);
-  await expectDelivered(second, await send(second, newId()));
+  await expectDuplicate(second, await send(second, early));
+  const late = newId();
+  await expectDelivered(second, await send(second, late));
+  await expectDuplicate(first, await send(first, late));
+  expect([early, late].map((id) => deliveriesOf(upstream, id))).toEqual([1, 1]);
+  for (const gateway of [first, second])
+    expect(gateway.lines.filter(({ msg }) => msg === 'state')).toEqual([]);
   expect(await first.stop()).toBe(0);
   expect(await second.stop()).toBe(0);
 });

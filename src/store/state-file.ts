@@ -8,6 +8,7 @@ import { BUSY, CORRUPT, codeOf, NOT_A_DATABASE, SQL_ERROR } from './result-code.
 import { SCHEMA, VERSION } from './schema.ts';
 
 const OPEN_TIMEOUT_MS = 2000;
+const LOG_BYTES = 16 << 20;
 
 /** The state file cannot be used, and another start would not change that: an operator has to act. */
 export class StateFileError extends Error {}
@@ -43,6 +44,8 @@ export function openStateInMemory(): DatabaseSync {
 function prepare(database: DatabaseSync): void {
   if (versionOf(database) < VERSION) migrate(database);
   database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;');
+  // Many large events at one time make the log grow; it does not stay as large.
+  database.exec(`PRAGMA journal_size_limit = ${LOG_BYTES}`);
   database.prepare('SELECT key, until FROM claims WHERE id < 0').all();
   database.prepare('SELECT seq, id, state FROM events WHERE seq < 0').all();
   // From here on a lock held by another program must not stop the event loop: the write is tried again instead.

@@ -194,7 +194,7 @@ function launch(folder: string, options: StartOptions): Launched {
     openFiles === undefined ? node : ['bash', '-c', `ulimit -n ${openFiles}; exec "$@"`, 'bash', ...node];
   const child = spawn(command[0] as string, command.slice(1), {
     cwd: folder,
-    env: { PATH: process.env.PATH ?? '', ...options.env },
+    env: { PATH: process.env.PATH ?? '', NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE, ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],
     // A program of its own hears Ctrl-C itself, and ends its gateways when it is done with them.
     detached: !isTestRun,

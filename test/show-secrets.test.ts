@@ -42,6 +42,8 @@ describe('what is a secret', () => {
     'routes[].attest.key_id',
     'routes[].authorization[].header.name',
     'routes[].certificate.names[]',
+    'routes[].filter.events[]',
+    'routes[].filter.tags[]',
     'routes[].headers.*',
     'routes[].host',
     'routes[].name',

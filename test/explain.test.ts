@@ -274,9 +274,11 @@ describe('a signature that does not hold', () => {
     expect(said.json.signature?.findings).toMatchObject([{ kind: 'secret.route', route: 'ledger' }]);
   });
 
-  test('by any secret that is known', async () => {
+  test('by no secret that is known', async () => {
     const said = await explain(raw('/events', svixFields(body, strangers), body));
     expect(kinds(said)).toEqual(['secret.unknown']);
+    const late = await explain(raw('/events', svixFields(body, strangers), body), '--time', later(4000));
+    expect(kinds(late)).toEqual(['secret.unknown', 'time.stale']);
   });
 
   test("but by the secret's text, which the sender did not decode", async () => {
@@ -363,6 +365,7 @@ describe('captures', () => {
       JSON.stringify({ path: '/events', headers: { [attack]: attack }, body: attack }),
       JSON.stringify({ path: '/events', headers: { 'webhook-signature': `v\u009b31m,${attack}` } }),
       JSON.stringify({ path: '/events', headers: { a: 'b\r\nwebhook-id: c' } }),
+      JSON.stringify({ path: '/events', headers: { a: 'b'.repeat(20_000_000) } }),
       JSON.stringify({ path: '/events', headers: { [attack]: 1 } }),
       raw(path, [[attack, attack]], attack),
       raw('/events', [['webhook-signature', `v\x9b31m,a`]], attack),
@@ -387,6 +390,7 @@ describe('captures', () => {
       `{"path": "/events", "headers": {}, "body_base64": "${secret}!"}`,
       `{"a":${'['.repeat(200_000)}`,
       '{"headers": {"__proto__": {"a": 1}}, "path": 1}',
+      `{"path": "/events", "headers": [${'["a","b"],'.repeat(1_000_000)}["a","b"]]}`,
     ]) {
       const said = await explain(capture);
       expect(said.exitCode).toBe(2);

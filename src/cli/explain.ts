@@ -26,7 +26,10 @@ export function explainCommand(): Command {
     .addOption(configOption())
     .requiredOption('--request <file>', 'the captured request; -: standard input')
     .option('--route <name>', 'judge it by this route; default: the one that the gateway would find')
-    .option('--address <address>', 'the address it came from')
+    .option(
+      '--address <address>',
+      "the address it came from; behind a proxy that is trusted, the sender's own",
+    )
     .option('--certificate <file>', 'the client certificate it came with, in PEM, with those above it')
     .option('--no-certificate', 'it came with none')
     .option('--time <time>', 'when it came: 2026-01-31T12:00:00Z, or how long ago, such as 2h')

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { parseHead } from '../../listen/head.ts';
+import { MOST_HEAD_BYTES, parseHead } from '../../listen/head.ts';
 import { readTime } from '../events/time.ts';
 import { visible } from '../events/visible.ts';
 import { CliError } from '../exit.ts';
@@ -38,6 +38,9 @@ type Given = z.infer<typeof captureSchema>;
 const SHAPE =
   '{"method", "path", "headers": [["name", "value"]], "body" or "body_base64", "peer": {"address", "certificate"}, "time"}';
 const MOST_FAULTS = 5;
+/** A head has a hundred fields; millions of small values would take the memory of many times their text. */
+const MOST_VALUES = 10_000;
+const [QUOTE, BACKSLASH, COMMA, BRACKET, BRACE] = [...'"\\,[{'].map((character) => character.charCodeAt(0));
 
 /**
  * Reads a request written as JSON.
@@ -74,6 +77,11 @@ export function readJson(bytes: Buffer, file: string): Capture {
 }
 
 function captureOf(bytes: Buffer, file: string): Given {
+  if (countValues(bytes) > MOST_VALUES)
+    throw new CliError(
+      `${file} holds more than ${MOST_VALUES} values; give one request, its body as text or as body_base64`,
+      2,
+    );
   let value: unknown;
   try {
     value = JSON.parse(bytes.toString());
@@ -92,6 +100,19 @@ function captureOf(bytes: Buffer, file: string): Given {
     return `  ${place}: ${hint}`;
   });
   throw new CliError(`${file} is not a captured request:\n${faults.join('\n')}\nwrite ${SHAPE}`, 2);
+}
+
+/** About as many values as the text would make, texts taken whole; before any of them is made. */
+function countValues(bytes: Buffer): number {
+  let count = 0;
+  let isText = false;
+  for (let place = 0; place < bytes.length; place += 1) {
+    const byte = bytes[place];
+    if (byte === BACKSLASH) place += 1;
+    else if (byte === QUOTE) isText = !isText;
+    else if (!isText && (byte === COMMA || byte === BRACKET || byte === BRACE)) count += 1;
+  }
+  return count;
 }
 
 function bodyOf({ body, body_base64: base64 }: Given, file: string, notes: string[]): Buffer {
@@ -134,7 +155,10 @@ function headOf(method: string, target: string, lines: readonly Line[]): Capture
   )
     return { reason: 'request.malformed', detail: 'a line break in a field, or a colon in a name' };
   const text = lines.map(([name, value]) => `${name}: ${wireText(value)}\r\n`).join('');
-  return parseHead(`${method} ${wireText(target)} HTTP/1.1\r\n${text}`);
+  const head = `${method} ${wireText(target)} HTTP/1.1\r\n${text}`;
+  return head.length > MOST_HEAD_BYTES
+    ? { reason: 'request.malformed', detail: 'head too large' }
+    : parseHead(head);
 }
 
 /** Fields are bytes: what is beyond latin1 was sent as UTF-8. */

@@ -50,7 +50,7 @@ export function explanationJson(explanation: Explanation): string {
       headers: signature.headers.names,
       families: signature.headers.families,
       versions: signature.headers.versions,
-      secrets_tried: signature.secrets,
+      secrets_tried: signature.secretsTried,
       signed_at: signature.signedAt,
       skew_seconds: signature.skewSeconds,
       tolerance_seconds: signature.toleranceSeconds,
@@ -79,7 +79,7 @@ export function explanationText({ epochMs, timeFrom, steps, signature, notes }: 
 function signatureLines({
   scheme,
   headers,
-  secrets,
+  secretsTried,
   signedAt,
   skewSeconds,
   toleranceSeconds,
@@ -91,7 +91,7 @@ function signatureLines({
       ? ''
       : `; it came ${Math.abs(skewSeconds)} s ${skewSeconds < 0 ? 'before that' : 'later'}, ${toleranceSeconds} s are allowed`;
   return [
-    `signature by ${scheme}: ${secrets} ${secrets === 1 ? 'secret' : 'secrets'} tried`,
+    `signature by ${scheme}: ${secretsTried} ${secretsTried === 1 ? 'secret' : 'secrets'} tried`,
     `  headers:    ${headers.names.join(', ') || 'none of this scheme'}`,
     ...(headers.families.length > 0 ? [`  families:   ${headers.families.join(', ')}`] : []),
     ...(versions.length > 0 ? [`  signatures: ${versions.join(', ')}`] : []),

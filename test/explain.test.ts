@@ -18,7 +18,8 @@ const put = (name: string, content: string | Buffer): string => {
 };
 
 const { authority, server, client } = await defaults();
-const stranger = await (await createAuthority('a stranger')).issue({ commonName: 'sender' });
+const strangeAuthority = await createAuthority('a stranger');
+const stranger = await strangeAuthority.issue({ commonName: 'sender' });
 const [ours, other, bearer, strangers] = [newSecret(), newSecret(), randomUUID(), newSecret()];
 const token = `token-${randomUUID()}`;
 const signers = SENDERS.filter(({ name }) => name !== 'gitlab');
@@ -217,6 +218,20 @@ describe('each check', () => {
     expect(answers(await explain(capture, '--no-certificate')).certificate).toBe('certificate.missing');
   });
 
+  test('judges a certificate by its chain, and not by a root that came along with it', async () => {
+    const below = await (await authority.intermediate('between')).issue({ commonName: 'sender' });
+    const whole = await explain(capture, '--certificate', put('i.pem', below.certificate));
+    expect(answers(whole).certificate).toBe('passed');
+    const [leaf = ''] = below.certificate.split(/(?<=-----END CERTIFICATE-----\n)/);
+    const cut = await explain(capture, '--certificate', put('l.pem', leaf));
+    expect(answers(cut).certificate).toBe('certificate.untrusted');
+    const own = stranger.certificate + strangeAuthority.certificate;
+    const brought = await explain(capture, '--certificate', put('r.pem', own));
+    expect(answers(brought).certificate).toBe('certificate.untrusted');
+    const serverOnly = await explain(capture, '--certificate', put('x.pem', server.certificate));
+    expect(answers(serverOnly).certificate).toBe('certificate.untrusted');
+  });
+
   test('no route, another method, and a route that was named', async () => {
     expect((await explain(raw('/nowhere', [], ''))).json.reason).toBe('route.not_found');
     const got = await explain('GET /strict HTTP/1.1\r\nHost: localhost\r\n\r\n');
@@ -361,6 +376,9 @@ describe('captures', () => {
     const attack = '\u001b]0;owned\u0007\u009b31m\u202e';
     const path = `/events${attack}`;
     const hostile = [
+      JSON.stringify({ path, headers: {} }),
+      JSON.stringify({ path: '/events', headers: {}, peer: { address: attack } }),
+      raw(path, [], attack),
       JSON.stringify({ path, headers: [['webhook-signature', `${attack},x`]], body: attack }),
       JSON.stringify({ path: '/events', headers: { [attack]: attack }, body: attack }),
       JSON.stringify({ path: '/events', headers: { 'webhook-signature': `v\u009b31m,${attack}` } }),

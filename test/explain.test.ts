@@ -343,6 +343,27 @@ describe('a signature that does not hold', () => {
     },
   );
 
+  test('but for the URL that the sender knows', async () => {
+    const twilio = signers.find(({ name }) => name === 'twilio');
+    const text = twilio?.body(atS) ?? '';
+    const capture = raw('/twilio', twilio?.headers(text, atS, 0) as Fields, text)
+      .toString('latin1')
+      .replace('Host: localhost', 'Host: localhost:8443');
+    const said = await explain(capture);
+    expect(kinds(said)).toEqual(['url.origin']);
+    expect(said.json.signature?.findings[0]?.sentence).toContain('with https://localhost before the path');
+  });
+
+  test('but in another encoding than is declared', async () => {
+    const github = signers.find(({ name }) => name === 'github');
+    const mac = createHmac('sha256', github?.keys[0] ?? '')
+      .update(body)
+      .digest('base64');
+    const said = await explain(raw('/github', [['X-Hub-Signature-256', `sha256=${mac}`]], body));
+    expect(kinds(said)).toContain('scheme.encoding');
+    expect(said.stdout).not.toContain(mac);
+  });
+
   test('of a token: what stands around it, and never what it is', async () => {
     expect((await explain(raw('/token', [['X-Token', token]], body))).exitCode).toBe(0);
     const dressed = await explain(raw('/token', [['X-Token', `Bearer ${token}`]], body));
@@ -372,49 +393,43 @@ describe('captures', () => {
     expect(cut.json.notes.join()).toContain('Content-Length says 3 bytes and the capture has 2');
   });
 
-  test('cannot make a terminal do anything', async () => {
-    const attack = '\u001b]0;owned\u0007\u009b31m\u202e';
-    const path = `/events${attack}`;
-    const hostile = [
-      JSON.stringify({ path, headers: {} }),
-      JSON.stringify({ path: '/events', headers: {}, peer: { address: attack } }),
-      raw(path, [], attack),
-      JSON.stringify({ path, headers: [['webhook-signature', `${attack},x`]], body: attack }),
-      JSON.stringify({ path: '/events', headers: { [attack]: attack }, body: attack }),
-      JSON.stringify({ path: '/events', headers: { 'webhook-signature': `v\u009b31m,${attack}` } }),
-      JSON.stringify({ path: '/events', headers: { a: 'b\r\nwebhook-id: c' } }),
-      JSON.stringify({ path: '/events', headers: { a: 'b'.repeat(20_000_000) } }),
-      JSON.stringify({ path: '/events', headers: { [attack]: 1 } }),
-      raw(path, [[attack, attack]], attack),
-      raw('/events', [['webhook-signature', `v\x9b31m,a`]], attack),
-    ];
-    for (const capture of hostile) {
-      const { exitCode } = await explain(capture);
-      expect([1, 2]).toContain(exitCode);
-      const file = put('hostile.capture', capture);
-      const { stdout, stderr } = await runCommand(['explain', '--config', config, '--request', file]);
-      expect(stdout + stderr).not.toMatch(/[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]/);
-    }
+  const attack = '\u001b]0;owned\u0007\u009b31m\u202e';
+  const path = `/events${attack}`;
+  test.each([
+    JSON.stringify({ path, headers: {} }),
+    JSON.stringify({ path: '/events', headers: {}, peer: { address: attack } }),
+    raw(path, [], attack),
+    JSON.stringify({ path, headers: [['webhook-signature', `${attack},x`]], body: attack }),
+    JSON.stringify({ path: '/events', headers: { [attack]: attack }, body: attack }),
+    JSON.stringify({ path: '/events', headers: { 'webhook-signature': `v\u009b31m,${attack}` } }),
+    JSON.stringify({ path: '/events', headers: { a: 'b\r\nwebhook-id: c' } }),
+    JSON.stringify({ path: '/events', headers: { a: 'b'.repeat(20_000_000) } }),
+    JSON.stringify({ path: '/events', headers: { [attack]: 1 } }),
+    raw(path, [[attack, attack]], attack),
+    raw('/events', [['webhook-signature', `v\x9b31m,a`]], attack),
+  ])('cannot make a terminal do anything %#', async (capture) => {
+    expect([1, 2]).toContain((await explain(capture)).exitCode);
+    const file = put('hostile.capture', capture);
+    const { stdout, stderr } = await runCommand(['explain', '--config', config, '--request', file]);
+    expect(stdout + stderr).not.toMatch(/[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]/);
   });
 
-  test('that are hostile JSON end in a sentence that does not quote them', async () => {
-    const secret = 'do-not-quote-me';
-    for (const capture of [
-      `{"headers": {"authorization": "${secret}`,
-      `{"headers": "${secret}"}`,
-      `{"path": "/events", "headers": [["${secret}"]]}`,
-      `{"path": "/events", "headers": {}, "body": {"a": "${secret}"}}`,
-      `{"path": "/events", "headers": {}, "time": "${secret}"}`,
-      `{"path": "/events", "headers": {}, "body_base64": "${secret}!"}`,
-      `{"a":${'['.repeat(200_000)}`,
-      '{"headers": {"__proto__": {"a": 1}}, "path": 1}',
-      `{"path": "/events", "headers": [${'["a","b"],'.repeat(1_000_000)}["a","b"]]}`,
-    ]) {
-      const said = await explain(capture);
-      expect(said.exitCode).toBe(2);
-      expect(said.stderr).not.toContain(secret);
-      expect(said.stderr).not.toMatch(/^\s+at /m);
-    }
+  const secret = 'do-not-quote-me';
+  test.each([
+    `{"headers": {"authorization": "${secret}`,
+    `{"headers": "${secret}"}`,
+    `{"path": "/events", "headers": [["${secret}"]]}`,
+    `{"path": "/events", "headers": {}, "body": {"a": "${secret}"}}`,
+    `{"path": "/events", "headers": {}, "time": "${secret}"}`,
+    `{"path": "/events", "headers": {}, "body_base64": "${secret}!"}`,
+    `{"a":${'['.repeat(200_000)}`,
+    '{"headers": {"__proto__": {"a": 1}}, "path": 1}',
+    `{"path": "/events", "headers": [${'["a","b"],'.repeat(1_000_000)}["a","b"]]}`,
+  ])('that are hostile JSON end in a sentence that does not quote them %#', async (capture) => {
+    const said = await explain(capture);
+    expect(said.exitCode).toBe(2);
+    expect(said.stderr).not.toContain(secret);
+    expect(said.stderr).not.toMatch(/^\s+at /m);
   });
 
   test('with bodies made to hurt are explained all the same', async () => {

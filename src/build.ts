@@ -7,21 +7,18 @@ import type { TargetState, Upstream, UpstreamObserver } from './deliver/upstream
 import type { UpstreamPool } from './deliver/upstream-pool.ts';
 import type { WorkerObserver, WorkerRoute } from './deliver/worker.ts';
 import type { Events } from './events.ts';
-import { fieldCount } from './fields.ts';
 import { createGateway, type Gateway } from './gateway.ts';
-import { isOneTrust, trustFinder } from './listen/trust.ts';
+import { requestMatcher } from './match.ts';
 import type { Pulse } from './pulse.ts';
 import type { Log } from './record/log.ts';
 import type { Metrics } from './record/metrics.ts';
-import { choosingHeaders, findRoute, routeTable } from './route/table.ts';
 import type { RouteSettings, Settings } from './settings.ts';
 import { memoryStore } from './store/memory.ts';
 import type { LenientClaims } from './store/redis/local.ts';
 import type { RedisNotes } from './store/redis/open.ts';
 import { sqliteStore } from './store/sqlite.ts';
 import { openSqliteEvents } from './store/sqlite-events.ts';
-import type { TlsSettings } from './tls-settings.ts';
-import type { AddressValue, Head, Refusal, Store } from './types.ts';
+import type { AddressValue, Store } from './types.ts';
 
 export interface Built {
   readonly gateway: Gateway;
@@ -115,14 +112,14 @@ export function buildGateway(
       fellBack: () => metrics.stateFallback(route.name),
     }),
   }));
-  const table = routeTable(compiled);
-  const choosing = choosingHeaders(settings.routes);
-  const misdirected = misdirection(settings.tls);
+  const match = requestMatcher(compiled, settings.tls);
   const gateway = createGateway({
     accept: (acceptance) =>
       acceptEvent(store.queue, acceptance, () => deliveries.wake(acceptance.event.route)),
-    match: (head) =>
-      misdirected?.(head) ?? refuseRepeated(head, choosing) ?? findRoute(table, head)?.route ?? NOT_FOUND,
+    match: (head) => {
+      const found = match(head);
+      return 'reason' in found ? found : found.route;
+    },
     record: (entry) => {
       const totalMs = performance.now() - entry.startedMs;
       log.request(entry, totalMs);
@@ -179,29 +176,6 @@ export function deliveryObserver(log: Log, metrics: Metrics): WorkerObserver {
       ),
     failed: (route, error) => log.logger.error({ route, err: error }, 'queue'),
   };
-}
-
-const NOT_FOUND: Refusal = Object.freeze({ reason: 'route.not_found' });
-
-const MISDIRECTED: Refusal = Object.freeze({ reason: 'request.misdirected' });
-
-/**
- * Refuses a request for a host where others are believed than at the host of its handshake (RFC 9110 section
- * 15.5.20): a client trusted for one host would walk into another. `undefined`: all hosts trust alike.
- */
-function misdirection(tls: TlsSettings): ((head: Head) => Refusal | undefined) | undefined {
-  if (isOneTrust(tls)) return undefined;
-  const find = trustFinder(tls);
-  return ({ host, peer }) => (find(host).id === find(peer.host).id ? undefined : MISDIRECTED);
-}
-
-/** A header that chooses the route must not say two things: whoever reads the other value is on another route. */
-function refuseRepeated(head: Head, choosing: ReadonlySet<string>): Refusal | undefined {
-  for (const name of choosing) {
-    if (fieldCount(head.headers, name) > 1)
-      return { reason: 'request.malformed', detail: `${name} repeated` };
-  }
-  return undefined;
 }
 
 function admission(routes: readonly RouteSettings[]): (address: AddressValue) => boolean {

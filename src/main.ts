@@ -6,6 +6,7 @@ import { checkCommand } from './cli/check.ts';
 import { demoCommand } from './cli/demo.ts';
 import { eventsCommand } from './cli/events.ts';
 import { CliError } from './cli/exit.ts';
+import { explainCommand } from './cli/explain.ts';
 import { endOnFault } from './cli/fault.ts';
 import { probeCommand } from './cli/probe.ts';
 import { routesCommand } from './cli/routes.ts';
@@ -30,6 +31,7 @@ for (const command of [
   certsCommand(),
   sendCommand(),
   eventsCommand(),
+  explainCommand(),
   probeCommand(),
   demoCommand(),
 ]) {

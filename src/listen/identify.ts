@@ -1,5 +1,5 @@
 import { hash, type X509Certificate } from 'node:crypto';
-import type { PeerCertificate, TLSSocket } from 'node:tls';
+import type { TLSSocket } from 'node:tls';
 import { parseAddress } from '../addresses.ts';
 import type { Certificate, Peer, Refusal } from '../types.ts';
 import { type FindIssuers, firstEndMs } from './chain.ts';
@@ -94,9 +94,10 @@ export function certificateRefusal(error: unknown): Refusal {
   return { reason: 'certificate.untrusted', detail: code };
 }
 
-function certificateFacts(
+/** What a route goes by of a certificate, whose chain is known. */
+export function certificateFacts(
   leaf: X509Certificate,
-  { subject }: PeerCertificate,
+  { subject }: { readonly subject: unknown },
   issuers: readonly X509Certificate[],
   keepsDer: boolean,
 ): Certificate {

@@ -21,6 +21,7 @@ import type { RedisNotes } from './store/redis/open.ts';
 import { sqliteStore } from './store/sqlite.ts';
 import { openSqliteEvents } from './store/sqlite-events.ts';
 import type { TlsSettings } from './tls-settings.ts';
+import type { Runner } from './transform/runner.ts';
 import type { AddressValue, Head, Refusal, Store } from './types.ts';
 
 export interface Built {
@@ -45,6 +46,8 @@ export interface Lasting {
   readonly own: LenientClaims;
   readonly upstreams: UpstreamPool;
   readonly pulse: Pulse;
+  /** Where the scripts of transformations run. */
+  readonly scripts: Runner;
 }
 
 export interface Recorders {
@@ -103,6 +106,7 @@ export function buildGateway(
   const upstreams = new Map(
     [...settings.upstreams.values()].map((upstream) => [upstream, lasting.upstreams.take(upstream)]),
   );
+  const byName = new Map([...upstreams].map(([{ name }, upstream]) => [name, upstream]));
   const rates = new RateTables(before?.rates);
   const compiled = settings.routes.map((route) => ({
     path: route.path,
@@ -111,6 +115,7 @@ export function buildGateway(
     ...compileRoute(route, {
       ...lasting,
       upstream: upstreams.get(route.upstream) as Upstream,
+      upstreamOf: (name) => byName.get(name),
       rates,
       fellBack: () => metrics.stateFallback(route.name),
     }),

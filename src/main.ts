@@ -11,6 +11,7 @@ import { probeCommand } from './cli/probe.ts';
 import { routesCommand } from './cli/routes.ts';
 import { sendCommand } from './cli/send.ts';
 import { startCommand } from './cli/start.ts';
+import { transformCommand } from './cli/transform.ts';
 import { errorText } from './record/error-facts.ts';
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
@@ -31,6 +32,7 @@ for (const command of [
   sendCommand(),
   eventsCommand(),
   probeCommand(),
+  transformCommand(),
   demoCommand(),
 ]) {
   program.addCommand(command);

@@ -45,7 +45,7 @@ export function openRunner(failed: (error: unknown) => void): Runner {
     if (worker !== undefined) return;
     if (process.permission?.has('worker') === false) throw new Error(MISSING);
     const file = import.meta.url.endsWith('.ts') ? './thread.ts' : './thread.js';
-    const started = new Worker(new URL(file, import.meta.url), { name: 'transform', env: {}, execArgv: [] });
+    const started = new Worker(new URL(file, import.meta.url), { name: 'transform', env: {} });
     // A request that waits keeps the process by its socket; the thread alone must not.
     started.unref();
     started.on('message', ({ number, made }: Answered) => settle(number, made));

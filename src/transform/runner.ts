@@ -15,7 +15,7 @@ export interface Runner {
 }
 
 /** Handed over to the thread at one time: enough to keep it busy, so few that no line waits long behind another. */
-const HANDED = 4;
+const HANDED = 2;
 /** In each line; a script that is too slow for what comes must not fill the memory. */
 const WAITING = 256;
 /** A thread that has not answered in this time beyond the script's own is stuck. */
@@ -95,7 +95,9 @@ export function openRunner(failed: (error: unknown) => void): Runner {
       job.script.timeoutMs * HANDED + SPARE_MS,
     ).unref();
     handed.set(number, { resolve, timer });
-    worker?.postMessage({ number, job } satisfies Asked);
+    // A copy of its own, handed over: cloning a view would clone the whole pool that it is a view of.
+    const body = new Uint8Array(job.body);
+    worker?.postMessage({ number, job: { ...job, body } } satisfies Asked, [body.buffer]);
   }
 
   return {

@@ -108,13 +108,17 @@ describe("under Node's permission flags", () => {
 
   test('with it the thread starts, and goes on after reloads though no other may be started', async () => {
     const upstream = await startUpstream();
+    const tell = `process.on('SIGUSR2', () => console.log(JSON.stringify({ msg: 'may', worker: process.permission.has('worker') })));`;
     const gateway = await startGateway(config(upstream.url, WITH), {
       files,
+      preload: fileOf('tell.mjs', tell),
       command: command('--allow-worker'),
     });
     const send = () => post(gateway, { path: '/a', body: '{}' });
     await expectDelivered(gateway, await send());
     expect(upstream.requests.at(-1)?.body.toString()).toBe('1');
+    gateway.signal('SIGUSR2');
+    expect(await gateway.line(({ msg }) => msg === 'may')).toMatchObject({ worker: false });
     await untilReloaded(gateway, () =>
       replaceFile(gateway, 'postern.yaml', configText(config(upstream.url))),
     );

@@ -110,6 +110,8 @@ beforeAll(async () => {
           retry: { attempts: 2, schedule: ['1ms'] },
         }),
         route('mended', { deliver: 'queue', retry: { schedule: ['500ms'], attempts: 100 } }),
+        route('tight', { transform: { file: 'transforms/room.js', timeout: '10s' } }),
+        route('roomy', { transform: { file: 'transforms/room.js', timeout: '10s', memory: '64MiB' } }),
         route('plain', { transform: undefined }),
       ],
     },
@@ -124,6 +126,9 @@ beforeAll(async () => {
         ),
         'transforms/queued.js': handler(
           'if (webhook.payload.cancel) webhook.cancel = true; if (webhook.payload.fail) throw new Error("as asked"); webhook.payload.added = 1;',
+        ),
+        'transforms/room.js': handler(
+          'const a = []; while (a.length < 20) a.push(new Uint8Array(1e6)); webhook.payload = a.length;',
         ),
         'transforms/mended.js': handler('throw new Error("not yet");'),
       },
@@ -240,6 +245,13 @@ describe('a hostile script', () => {
       expect(await payloadOf('put')).toEqual({ type: 'a.b' });
     },
   );
+
+  test('has the memory that its route gives it, and no more', async () => {
+    const act = () => send('tight', event());
+    const { record } = await expectRefused(gateway, upstream, act, 503, 'transform.failed');
+    expect(record.detail).toMatch(/^InternalError: out of memory \(.*room\.js:2:\d+\)$/);
+    expect(await payloadOf('roomy')).toBe(20);
+  });
 
   test('does not keep other routes: what needs no script is answered before it is ended', async () => {
     const ended: string[] = [];

@@ -12,6 +12,8 @@ const EXPECTED =
 /** As the interpreter asks for at its start. */
 const LEAST_BYTES = 16 * 1024 * 1024;
 const MOST_BYTES = 1024 * 1024 * 1024;
+/** A claim, and a lease of the queue, must outlive the script that their event goes through. */
+const LONGEST_MS = 1000;
 const LARGEST_SCRIPT_BYTES = 1024 * 1024;
 
 const long = section(
@@ -19,7 +21,7 @@ const long = section(
     file: text('the path of a script such as transforms/ledger.js').describe(
       'The script, a path relative to this file: function handler(webhook), as in the portal of Codat.',
     ),
-    timeout: duration().prefault('50ms').describe('How long the script may run for one message.'),
+    timeout: duration().prefault('50ms').describe('How long the script may run for one message; at most 1s.'),
     memory: size()
       .prefault('16MiB')
       .describe('What the script may take up for one message, its interpreter included; at least 16MiB.'),
@@ -40,6 +42,13 @@ export function readTransform(
   const { file, timeout, memory } = typeof given === 'string' ? long.parse({ file: given }) : given;
   if (memory < LEAST_BYTES || memory > MOST_BYTES) {
     report.add([...path, 'memory'], 'must be from 16MiB (the interpreter needs as much) to 1GiB');
+    return undefined;
+  }
+  if (timeout > LONGEST_MS) {
+    report.add(
+      [...path, 'timeout'],
+      'must be 1s at most: the sender, and every other message, waits as long',
+    );
     return undefined;
   }
   const where = typeof given === 'string' ? path : [...path, 'file'];

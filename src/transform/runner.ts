@@ -18,20 +18,30 @@ export interface Runner {
 const HANDED = 2;
 /** In each line; a script that is too slow for what comes must not fill the memory. */
 const WAITING = 256;
+/** A script that is too slow for what comes must not hold an event longer than its claim. */
+const LONGEST_WAIT_MS = 1000;
 /** A thread that has not answered in this time beyond the script's own is stuck. */
 const SPARE_MS = 5000;
+/** In a starved process a script is run again, with more patience. */
+const MOST_RUNS = 5;
 
 const MISSING =
   "a transformation runs in a thread of its own, and Node's permission flags do not allow one; start with --allow-worker (the gateway gives that permission up once its thread runs)";
-const GONE: Made = { kind: 'failed', detail: 'the thread of the transformations has ended' };
-const FULL: Made = {
+const ENDED =
+  'the thread of the transformations has ended, and the permission for another was given up; restart the gateway';
+const GONE: Made & { readonly kind: 'failed' } = {
   kind: 'failed',
-  detail: `${WAITING} messages wait for this script already; it is too slow for what comes`,
+  detail: 'the thread of the transformations has ended',
+};
+const TOO_SLOW: Made = {
+  kind: 'failed',
+  detail: 'its script is too slow for what comes: too many wait, or too long',
 };
 
 interface Waiting {
   readonly job: Job;
   readonly resolve: (made: Made) => void;
+  readonly sinceMs: number;
 }
 
 /** @param failed told when the thread ends by itself; it is started again at the next message where that is allowed */
@@ -39,11 +49,12 @@ export function openRunner(failed: (error: unknown) => void): Runner {
   const lanes = new Map<string, Waiting[]>();
   const handed = new Map<number, { resolve: (made: Made) => void; timer: NodeJS.Timeout }>();
   let worker: Worker | undefined;
+  let hasRun = false;
   let last = 0;
 
   function start(): void {
     if (worker !== undefined) return;
-    if (process.permission?.has('worker') === false) throw new Error(MISSING);
+    if (process.permission?.has('worker') === false) throw new Error(hasRun ? ENDED : MISSING);
     const file = import.meta.url.endsWith('.ts') ? './thread.ts' : './thread.js';
     const started = new Worker(new URL(file, import.meta.url), { name: 'transform', env: {} });
     // A request that waits keeps the process by its socket; the thread alone must not.
@@ -51,10 +62,14 @@ export function openRunner(failed: (error: unknown) => void): Runner {
     started.on('message', ({ number, made }: Answered) => settle(number, made));
     started.on('error', failed);
     started.on('exit', () => {
-      if (worker === started) worker = undefined;
+      if (worker === started) {
+        worker = undefined;
+        failed(new Error(GONE.detail));
+      }
       for (const number of [...handed.keys()]) settle(number, GONE);
     });
     worker = started;
+    hasRun = true;
     dropPermission();
   }
 
@@ -70,11 +85,12 @@ export function openRunner(failed: (error: unknown) => void): Runner {
   function handOver(): void {
     while (handed.size < HANDED && lanes.size > 0) {
       const [lane, line] = lanes.entries().next().value as [string, Waiting[]];
-      const { job, resolve } = line.shift() as Waiting;
+      const { job, resolve, sinceMs } = line.shift() as Waiting;
       // To the end of the turn, or out of it.
       lanes.delete(lane);
       if (line.length > 0) lanes.set(lane, line);
-      send(job, resolve);
+      if (performance.now() - sinceMs > LONGEST_WAIT_MS) resolve(TOO_SLOW);
+      else send(job, resolve);
     }
   }
 
@@ -92,7 +108,7 @@ export function openRunner(failed: (error: unknown) => void): Runner {
         failed(new Error(`the thread of the transformations is stuck in ${job.script.name}`));
         void worker?.terminate();
       },
-      job.script.timeoutMs * HANDED + SPARE_MS,
+      job.script.timeoutMs * MOST_RUNS * HANDED + SPARE_MS,
     ).unref();
     handed.set(number, { resolve, timer });
     // A copy of its own, handed over: cloning a view would clone the whole pool that it is a view of.
@@ -106,15 +122,17 @@ export function openRunner(failed: (error: unknown) => void): Runner {
       new Promise((resolve) => {
         const line = lanes.get(lane) ?? [];
         if (line.length >= WAITING) {
-          resolve(FULL);
+          resolve(TOO_SLOW);
           return;
         }
-        line.push({ job, resolve });
+        line.push({ job, resolve, sinceMs: performance.now() });
         lanes.set(lane, line);
         handOver();
       }),
     close: async () => {
-      await worker?.terminate();
+      const ending = worker;
+      worker = undefined;
+      await ending?.terminate();
     },
   };
 }

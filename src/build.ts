@@ -18,6 +18,7 @@ import type { LenientClaims } from './store/redis/local.ts';
 import type { RedisNotes } from './store/redis/open.ts';
 import { sqliteStore } from './store/sqlite.ts';
 import { openSqliteEvents } from './store/sqlite-events.ts';
+import type { Runner } from './transform/runner.ts';
 import type { AddressValue, Store } from './types.ts';
 
 export interface Built {
@@ -42,6 +43,8 @@ export interface Lasting {
   readonly own: LenientClaims;
   readonly upstreams: UpstreamPool;
   readonly pulse: Pulse;
+  /** Where the scripts of transformations run. */
+  readonly scripts: Runner;
 }
 
 export interface Recorders {
@@ -100,6 +103,7 @@ export function buildGateway(
   const upstreams = new Map(
     [...settings.upstreams.values()].map((upstream) => [upstream, lasting.upstreams.take(upstream)]),
   );
+  const byName = new Map([...upstreams].map(([{ name }, upstream]) => [name, upstream]));
   const rates = new RateTables(before?.rates);
   const compiled = settings.routes.map((route) => ({
     path: route.path,
@@ -108,6 +112,7 @@ export function buildGateway(
     ...compileRoute(route, {
       ...lasting,
       upstream: upstreams.get(route.upstream) as Upstream,
+      upstreamOf: (name) => byName.get(name),
       rates,
       fellBack: () => metrics.stateFallback(route.name),
     }),

@@ -4,7 +4,7 @@ import { checksFor } from './check/index.ts';
 import type { RateTables } from './check/rate-tables.ts';
 import { answerDeadlineMs, defaultTimeoutMs } from './deadline.ts';
 import type { Upstream } from './deliver/upstream.ts';
-import type { Ready, WorkerRoute } from './deliver/worker.ts';
+import type { WorkerRoute } from './deliver/worker.ts';
 import { eventTypeReader } from './event-type.ts';
 import type { Lease } from './events.ts';
 import { type Fields, fieldValue } from './fields.ts';
@@ -15,11 +15,16 @@ import type { Pulse } from './pulse.ts';
 import { responderFor } from './respond.ts';
 import { METHODS, type RouteSettings } from './settings.ts';
 import type { LenientClaims } from './store/redis/local.ts';
+import type { Runner } from './transform/runner.ts';
+import { transformation, type Way } from './transformation.ts';
 import type { Head, Refusal, Store } from './types.ts';
 
 /** What one route is made with. */
 export interface Ground {
   readonly upstream: Upstream;
+  /** Any upstream of the configuration: a script may choose one. */
+  readonly upstreamOf: (name: string) => Upstream | undefined;
+  readonly scripts: Runner;
   readonly store: Store;
   /** What the route goes by where it lets requests in while the state is away. */
   readonly own: LenientClaims;
@@ -47,6 +52,15 @@ export function compileRoute(settings: RouteSettings, ground: Ground): CompiledR
   const attest = settings.attest && attester(settings.attest, settings, checks);
   const target = targetMapper(settings);
   const { sender } = settings;
+  const transform =
+    settings.transform &&
+    transformation(
+      settings.transform,
+      settings,
+      { upstream, fields },
+      waysOf(settings, ground),
+      ground.scripts,
+    );
   const route: Route = {
     name: settings.name,
     sender: sender?.name,
@@ -60,6 +74,7 @@ export function compileRoute(settings: RouteSettings, ground: Ground): CompiledR
     upstreamFields: fields.whole,
     attest,
     filter: settings.filter && messageFilter(settings.filter, sender),
+    transform,
     queued: isQueue ? eventMaker(settings, fields) : undefined,
     deadlineMs: answerDeadlineMs(sender),
     timeoutMs: upstream.settings.timeoutMs ?? defaultTimeoutMs(sender),
@@ -73,12 +88,17 @@ export function compileRoute(settings: RouteSettings, ground: Ground): CompiledR
     upstream,
     // Nobody waits for the answer: the upstream has its time and what an exchange may run on after that.
     timeoutMs: (upstream.settings.timeoutMs ?? defaultTimeoutMs(undefined)) + upstream.settings.lateMs,
-    ready: async (lease): Promise<Ready> => {
+    ready: async (lease) => {
       const { event } = lease;
-      const path = target(event);
-      const headers = [...fields.completed(event.headers), ...deliveryFields(lease)];
-      if (attest !== undefined) headers.push(...(await attest(attestedOf(lease), path)));
-      return { method: event.method, path, headers, body: event.body };
+      const { receivedMs } = event;
+      const original = { method: event.method, path: target(event), body: event.body };
+      const made = await transform?.({ ...original, receivedMs });
+      if (made === 'cancelled' || (made !== undefined && 'reason' in made)) return made;
+      const { method, path, body } = made ?? original;
+      const completed = (made?.fields ?? fields).completed(event.headers);
+      const headers = [...(made?.renew(completed) ?? completed), ...deliveryFields(lease)];
+      if (attest !== undefined) headers.push(...(await attest(attestedOf(lease, method, body), path)));
+      return { upstream: made?.upstream ?? upstream, method, path, headers, body };
     },
   };
   return { route, worker };
@@ -96,8 +116,20 @@ function deliveryFields({ event, attempt }: Lease): Fields {
   ];
 }
 
-function attestedOf({ event }: Lease): Attested {
-  const { id, method, body, certificate, messageId } = event;
+/** With another upstream go the fields that the configuration adds there. */
+function waysOf(settings: RouteSettings, { upstreamOf }: Ground): (name: string) => Way | undefined {
+  const ways = new Map<string, Way>();
+  return (name) => {
+    const upstream = upstreamOf(name);
+    if (upstream === undefined || ways.has(name)) return ways.get(name);
+    const way = { upstream, fields: upstreamFields({ ...settings, upstream: upstream.settings }) };
+    ways.set(name, way);
+    return way;
+  };
+}
+
+function attestedOf({ event }: Lease, method: string, body: Buffer): Attested {
+  const { id, certificate, messageId } = event;
   return { id, method, body, fingerprint: certificate?.fingerprint, messageId };
 }
 

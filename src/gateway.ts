@@ -12,6 +12,7 @@ import { type Entry, newEntry } from './record/entry.ts';
 import { recordedAtItsEnd } from './record/stream.ts';
 import { acknowledge, type Responder, responderFor } from './respond.ts';
 import { Slots } from './slots.ts';
+import type { Transformation, Transformed } from './transformation.ts';
 import type { Claims, Handler, Head, Message, Refusal, Reply, Sender, Settlement } from './types.ts';
 
 /** One route, compiled: everything that can be decided before a request is decided here. */
@@ -31,6 +32,8 @@ export interface Route {
   readonly attest: ReturnType<typeof attester> | undefined;
   /** Which messages are delivered; `undefined`: all are. */
   readonly filter: ReturnType<typeof messageFilter> | undefined;
+  /** What is made of a message before it is delivered; `undefined`: nothing. */
+  readonly transform: Transformation | undefined;
   /** What of a request is kept until it is delivered; `undefined`: the sender waits for the upstream's answer. */
   readonly queued: ReturnType<typeof eventMaker> | undefined;
   /** From the head's first byte to the answer; infinite without a sender. */
@@ -143,7 +146,28 @@ export function createGateway(parts: Parts): Gateway {
     const { route, message } = request;
     const found = route.filter?.(message.body) ?? 'wanted';
     if (found !== 'wanted') return leaveOut(request, claim, found);
-    return route.queued === undefined ? deliver(request, claim) : accept(request, claim);
+    if (route.queued !== undefined) return accept(request, claim);
+    return route.transform === undefined
+      ? deliver(request, claim)
+      : transform(request, claim, route.transform);
+  }
+
+  /** What its script cancels is acknowledged; what its script fails on is never delivered as it was. */
+  async function transform(
+    request: Request,
+    claim: Claim | undefined,
+    run: Transformation,
+  ): Promise<Reply | undefined> {
+    const { route, message } = request;
+    const { method, body, epochMs: receivedMs } = message;
+    const made = await run({ method, path: route.upstreamTarget(message), body, receivedMs }).catch(
+      freeing(claim),
+    );
+    if (made === 'cancelled') {
+      request.entry.detail = 'cancelled by its transformation';
+      return leaveOut(request, claim, 'unwanted');
+    }
+    return 'reason' in made ? leaveOut(request, claim, made) : deliver(request, claim, made);
   }
 
   /** What nobody asked for is acknowledged, and is a duplicate when it comes again; what cannot be told is not. */
@@ -178,11 +202,15 @@ export function createGateway(parts: Parts): Gateway {
   async function deliver(
     { route, message, sender, entry }: Request,
     claim: Claim | undefined,
+    made?: Transformed,
   ): Promise<Reply | undefined> {
-    const path = route.upstreamTarget(message);
-    const headers = route.upstreamFields(message);
+    const { upstream, method, body } = made ?? { ...message, upstream: route.upstream };
+    const path = made?.path ?? route.upstreamTarget(message);
+    const headers = made?.renew(made.fields.whole(message)) ?? route.upstreamFields(message);
     if (route.attest !== undefined) {
-      headers.push(...(await route.attest(attestedOf(message, entry), path).catch(freeing(claim))));
+      headers.push(
+        ...(await route.attest(attestedOf({ ...message, method, body }, entry), path).catch(freeing(claim))),
+      );
     }
     // Signing, and asking a shared state, let others take their turn: meanwhile the sender may have left.
     if (sender.isGone && claim === undefined) {
@@ -195,10 +223,10 @@ export function createGateway(parts: Parts): Gateway {
     let settled = false;
     let place: number | undefined;
     const outgoing: Outgoing = {
-      method: message.method,
+      method,
       path,
       headers,
-      body: message.body,
+      body,
       timeoutMs: timeLeft(route, message),
       lateMs: claim === undefined ? 0 : route.upstream.settings.lateMs,
       wantsBody: route.responder.passesBody,
@@ -210,7 +238,7 @@ export function createGateway(parts: Parts): Gateway {
         if (answered) parts.late(entry, settlement);
       },
     };
-    const exchange = begin(route.upstream, outgoing, claim);
+    const exchange = begin(upstream, outgoing, claim);
     if (!settled) place = exchanges.add(exchange);
     // A claimed event is delivered to its end; any other delivery ends with the sender that asked for it.
     if (claim === undefined) sender.onGone = () => exchange.giveUp(GONE);

@@ -12,6 +12,7 @@ import { probeCommand } from './cli/probe.ts';
 import { routesCommand } from './cli/routes.ts';
 import { sendCommand } from './cli/send.ts';
 import { startCommand } from './cli/start.ts';
+import { transformCommand } from './cli/transform.ts';
 import { errorText } from './record/error-facts.ts';
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
@@ -33,6 +34,7 @@ for (const command of [
   eventsCommand(),
   explainCommand(),
   probeCommand(),
+  transformCommand(),
   demoCommand(),
 ]) {
   program.addCommand(command);

@@ -39,6 +39,8 @@ export const REASONS = {
   'signature.early': { status: 401, retryHelps: false, side: 'sender' },
   'signature.mismatch': { status: 401, retryHelps: false, side: 'sender' },
   'filter.malformed': { status: 400, retryHelps: false, side: 'sender' },
+  'transform.malformed': { status: 400, retryHelps: false, side: 'sender' },
+  'transform.failed': { status: 503, retryHelps: true, side: 'gateway' },
   'claim.in_flight': { status: 503, retryHelps: true, side: 'gateway' },
   'gateway.overloaded': { status: 503, retryHelps: true, side: 'gateway' },
   'gateway.draining': { status: 503, retryHelps: true, side: 'gateway' },

@@ -32,6 +32,7 @@ const RETRY_AFTER_SECONDS: Partial<Record<Reason, number>> = {
   'gateway.draining': 5,
   'gateway.error': 5,
   'state.unavailable': 5,
+  'transform.failed': 5,
 };
 
 /** What an upstream may tell a sender that does not retry 4xx: these mean the event itself, not a passing state. */

@@ -202,6 +202,8 @@ export interface RouteSettings {
   readonly rateLimits: readonly RateLimit[];
   /** `undefined`: every event is delivered. */
   readonly filter: FilterSettings | undefined;
+  /** `undefined`: what is delivered is what was received. */
+  readonly transform: TransformSettings | undefined;
   readonly bodyLimit: number;
   readonly upstream: UpstreamSettings;
   readonly upstreamPath: string | undefined;
@@ -224,6 +226,16 @@ export interface FilterSettings {
   readonly events: readonly string[] | undefined;
   /** `name:value`. */
   readonly tags: readonly string[] | undefined;
+}
+
+/** The script that every delivered message goes through. */
+export interface TransformSettings {
+  /** The file, as the configuration's user can find it. */
+  readonly name: string;
+  readonly source: string;
+  /** What the script may take for one message. */
+  readonly timeoutMs: number;
+  readonly memoryBytes: number;
 }
 
 /** How accepted events are delivered. Times in milliseconds. */

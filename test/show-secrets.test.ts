@@ -64,6 +64,8 @@ describe('what is a secret', () => {
     'routes[].signature.timestamp.body',
     'routes[].signature.timestamp.element',
     'routes[].signature.timestamp.header',
+    'routes[].transform',
+    'routes[].transform.file',
     'routes[].upstream',
     'routes[].upstream_path',
     'state.path',

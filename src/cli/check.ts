@@ -1,6 +1,6 @@
 import { Command } from 'commander';
-import { loadConfig } from '../config/load.ts';
 import { shownText } from '../config/show.ts';
+import { loadRunnable } from './configuration.ts';
 import { configError } from './exit.ts';
 import { configOption } from './options.ts';
 
@@ -13,7 +13,7 @@ export function checkCommand(): Command {
     .option('--json', 'print {"routes", "warnings"}, or with --show the configuration, as JSON')
     .addHelpText('after', '\nExample:\n  postern check --config config/postern.yaml')
     .action(async ({ config, json, show }: { config: string; json?: true; show?: true }) => {
-      const { settings, warnings } = await configError(() => loadConfig(config));
+      const { settings, warnings } = await configError(() => loadRunnable(config));
       if (show) {
         // What is printed can be read by programs, so the warnings go elsewhere.
         for (const warning of warnings) console.error(`warning: ${warning}`);

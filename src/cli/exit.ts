@@ -18,9 +18,9 @@ export class CliError extends Error {
  * Reads a configuration.
  * @throws CliError with exit code 78 and every problem, a line each
  */
-export async function configError<T>(read: () => T): Promise<T> {
+export async function configError<T>(read: () => T | Promise<T>): Promise<T> {
   try {
-    return read();
+    return await read();
   } catch (error) {
     if (error instanceof ConfigError) throw new CliError(error.message, 78);
     throw error;

@@ -18,6 +18,7 @@ interface Shown {
   signature: string;
   rate: string;
   upstream: string;
+  transform: string;
   attest: string;
   deliver: string;
 }
@@ -55,6 +56,7 @@ function shown(route: RouteSettings): Shown {
         : `${route.signature.scheme}, ${route.signature.keys.length} secret(s)`,
     rate: route.rateLimits.map(rateText).join(', ') || '-',
     upstream: `${route.upstream.name}${route.upstreamPath ?? ''} (${route.upstream.targets.map(({ name }) => name).join(', ')})`,
+    transform: route.transform?.name ?? '-',
     attest: route.attest?.algorithm ?? '-',
     deliver: route.deliver === 'queue' ? queueText(route.queue) : 'forward',
   };

@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { loadConfig } from '../config/load.ts';
+import { loadRunnable } from './configuration.ts';
 import { configError } from './exit.ts';
 import { configOption } from './options.ts';
 import { run } from './start/run.ts';
@@ -14,7 +14,7 @@ export function startCommand(): Command {
     .addHelpText('after', '\nExample:\n  postern start --config config/postern.yaml')
     .action(async ({ config }: { config: string }) => {
       const files = new Map<string, string | undefined>();
-      const configuration = await configError(() => loadConfig(config, process.env, files));
+      const configuration = await configError(() => loadRunnable(config, files));
       await run(configuration, config, files);
     });
 }

@@ -9,6 +9,7 @@ import { fields, NAME, readCredentialField, readHostName, readSenderField } from
 import { readPath, readUpstreamPath } from './paths.ts';
 import { queueShape } from './queue.ts';
 import { signatureSchema } from './signature-schema.ts';
+import { transformSchema } from './transform.ts';
 import { duration, fieldValue, flag, integer, rate, scalar, size, type Wrong, word } from './values.ts';
 
 const name = scalar<string>({
@@ -167,6 +168,9 @@ export const routeSchema = section(
     filter: filterSchema
       .optional()
       .describe('Which events are delivered; the others are acknowledged with 200 and go no further.'),
+    transform: transformSchema
+      .optional()
+      .describe('A script that every message goes through before it is delivered: a path, or a mapping.'),
     body_limit: size().optional().describe('The largest body; default: limits.body.'),
     upstream: scalar<string>({
       expected: 'the name of an upstream',

@@ -4,6 +4,7 @@ import type {
   RouteSettings,
   SenderProfile,
   SignatureSettings,
+  TransformSettings,
   UpstreamSettings,
 } from '../settings.ts';
 import { findAmbiguities, type Matcher } from './ambiguity.ts';
@@ -17,6 +18,7 @@ import type { RateLimitInput } from './route-schema.ts';
 import { routeSchema } from './route-schema.ts';
 import { readRouteSignature } from './route-signature.ts';
 import type { RouteInput } from './schema.ts';
+import { readTransform } from './transform.ts';
 
 /** Reads every route, each rule of it as far as what the rule needs is right. */
 export function loadRoutes(
@@ -76,6 +78,7 @@ function loadRoute(
       `is more than limits.buffered_bodies, so no such body would ever be let in; lower it, or raise that`,
     );
   }
+  const transform = readTransform(values.transform, [...path, 'transform'], report);
   const upstream = values.upstream === undefined ? undefined : around.upstreams.get(values.upstream);
   if (values.upstream !== undefined && !around.upstreams.has(values.upstream) && around.upstreams.size > 0) {
     const names = [...around.upstreams.keys()];
@@ -86,13 +89,21 @@ function loadRoute(
   }
   if (upstream === undefined || around.limits === undefined) return undefined;
   const isSecret = (key: string) => report.source.isSubstituted([...path, 'headers', key]);
-  return assemble(values as RouteInput, { sender, signature, upstream, limits: around.limits, isSecret });
+  return assemble(values as RouteInput, {
+    sender,
+    signature,
+    transform,
+    upstream,
+    limits: around.limits,
+    isSecret,
+  });
 }
 
 /** What a route is put together with. */
 interface Parts {
   readonly sender: SenderProfile | undefined;
   readonly signature: SignatureSettings | undefined;
+  readonly transform: TransformSettings | undefined;
   readonly upstream: UpstreamSettings;
   readonly limits: Limits;
   readonly isSecret: (header: string) => boolean;
@@ -101,7 +112,7 @@ interface Parts {
 /** Only used when nothing was reported, so every required key is there. */
 function assemble(
   input: RouteInput,
-  { sender, signature, upstream, limits, isSecret }: Parts,
+  { sender, signature, transform, upstream, limits, isSecret }: Parts,
 ): RouteSettings {
   const { addresses } = input;
   const list = typeof addresses === 'string' ? [addresses] : (addresses ?? sender?.addresses ?? []);
@@ -119,6 +130,7 @@ function assemble(
     signature,
     rateLimits: rateLimits.map(rateLimitOf),
     filter: filterOf(input),
+    transform,
     bodyLimit: input.body_limit ?? limits.body,
     upstream,
     upstreamPath: input.upstream_path,

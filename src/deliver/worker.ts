@@ -8,8 +8,8 @@ import { forward } from './forward.ts';
 import { disposalOf } from './schedule.ts';
 import type { Upstream } from './upstream.ts';
 
-/** What is sent to the upstream. */
-export type Ready = Pick<Outgoing, 'method' | 'path' | 'headers' | 'body'>;
+/** What is sent, and to which upstream. */
+export type Ready = Pick<Outgoing, 'method' | 'path' | 'headers' | 'body'> & { readonly upstream: Upstream };
 
 /** How the accepted events of one route are delivered. */
 export interface WorkerRoute {
@@ -18,8 +18,8 @@ export interface WorkerRoute {
   readonly upstream: Upstream;
   /** How long one delivery may take. */
   readonly timeoutMs: number;
-  /** Makes the request of an event as the configuration says now. */
-  readonly ready: (lease: Lease) => Promise<Ready>;
+  /** Makes the request of an event as the configuration says now; `cancelled`: that says it is not to be sent. */
+  readonly ready: (lease: Lease) => Promise<Ready | 'cancelled' | Refusal>;
 }
 
 /** Told what becomes of deliveries. */
@@ -39,6 +39,8 @@ const NO_PLACE_MS = 1000;
 const UNREACHABLE_MS = 500;
 /** A delivery that takes too long is ended: its answer would find nobody. */
 const UNWATCHED = { lateMs: 0, wantsBody: () => true, settled: () => undefined } as const;
+/** Nothing was sent, and that is what was wanted. */
+const CANCELLED = 'cancelled by its transformation';
 const DRAINING: Refusal = Object.freeze({ reason: 'gateway.draining' });
 
 /**
@@ -125,7 +127,7 @@ export class Worker {
     const startedMs = Date.now();
     const startedAt = performance.now();
     const { answer, target } = await this.#send(lease);
-    if ('reason' in answer && answer.reason === 'gateway.overloaded') {
+    if (answer !== CANCELLED && 'reason' in answer && answer.reason === 'gateway.overloaded') {
       await this.#queue.giveBack(lease, Date.now() + NO_PLACE_MS);
       return;
     }
@@ -139,16 +141,25 @@ export class Worker {
     const nowMs = Date.now();
     const isCut = attempt.reason === 'gateway.draining';
     const result = { status: attempt.status, retryAfter: retryAfterOf(answer), step: lease.step };
-    const disposal: Disposal = isCut ? { state: 'waiting', dueMs: nowMs } : disposalOf(result, queue, nowMs);
+    const disposal: Disposal =
+      answer === CANCELLED
+        ? { state: 'delivered' }
+        : isCut
+          ? { state: 'waiting', dueMs: nowMs }
+          : disposalOf(result, queue, nowMs);
     await this.#settle(lease, attempt, disposal);
   }
 
-  async #send(lease: Lease): Promise<{ answer: UpstreamAnswer | Refusal; target: string | undefined }> {
-    const { upstream, timeoutMs, ready } = this.route;
+  async #send(
+    lease: Lease,
+  ): Promise<{ answer: UpstreamAnswer | Refusal | typeof CANCELLED; target: string | undefined }> {
+    const { timeoutMs, ready } = this.route;
     let exchange: Exchange;
     try {
       const outgoing = await ready(lease);
-      exchange = forward(upstream, { ...outgoing, ...UNWATCHED, timeoutMs });
+      if (outgoing === 'cancelled') return { answer: CANCELLED, target: undefined };
+      if ('reason' in outgoing) return { answer: outgoing, target: undefined };
+      exchange = forward(outgoing.upstream, { ...outgoing, ...UNWATCHED, timeoutMs });
     } catch (error) {
       // An event that cannot even be sent must not be tried for ever.
       const answer: Refusal = { reason: 'gateway.error', detail: (error as Error).message };
@@ -178,8 +189,10 @@ export class Worker {
 }
 
 async function factsOf(
-  answer: UpstreamAnswer | Refusal,
+  answer: UpstreamAnswer | Refusal | typeof CANCELLED,
 ): Promise<Pick<Attempt, 'status' | 'reason' | 'detail' | 'answer'>> {
+  if (answer === CANCELLED)
+    return { status: undefined, reason: undefined, detail: answer, answer: Buffer.alloc(0) };
   if ('reason' in answer) {
     const { reason, detail } = answer;
     return { status: undefined, reason, detail, answer: Buffer.alloc(0) };
@@ -187,6 +200,6 @@ async function factsOf(
   return { status: answer.status, reason: undefined, detail: undefined, answer: await excerptOf(answer) };
 }
 
-function retryAfterOf(answer: UpstreamAnswer | Refusal): string | undefined {
-  return 'reason' in answer ? undefined : fieldValue(answer.headers, 'retry-after');
+function retryAfterOf(answer: UpstreamAnswer | Refusal | typeof CANCELLED): string | undefined {
+  return answer === CANCELLED || 'reason' in answer ? undefined : fieldValue(answer.headers, 'retry-after');
 }

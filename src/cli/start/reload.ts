@@ -1,11 +1,12 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Expiry } from '../../config/expiry.ts';
-import { type Configuration, loadConfig } from '../../config/load.ts';
+import type { Configuration } from '../../config/load.ts';
 import { ConfigError } from '../../config/problems.ts';
 import { watchFiles } from '../../config/watch.ts';
 import type { Log } from '../../record/log.ts';
 import type { Metrics } from '../../record/metrics.ts';
 import type { Settings } from '../../settings.ts';
+import { loadRunnable } from '../configuration.ts';
 
 export interface ReloadOptions {
   /** The configuration file, as the user named it. */
@@ -45,17 +46,26 @@ export function openReloader(
   let isClosed = false;
   watch.watch(new Map(files));
 
+  let turn = Promise.resolve();
+  // One after the other: what was read later must count in the end.
   function reload(cause: string): void {
+    turn = turn.then(() => readAgain(cause));
+  }
+
+  async function readAgain(cause: string): Promise<void> {
     if (isClosed) return;
     const noted = new Map<string, string | undefined>();
     try {
-      take(loadConfig(file, process.env, noted), cause);
+      const configuration = await loadRunnable(file, noted);
+      if (isClosed) return;
+      take(configuration, cause);
       metrics.reloaded(true);
     } catch (error) {
       const problems = error instanceof ConfigError ? error.problems : [String(error)];
       for (const problem of problems) log.logger.error({ cause, problem }, 'configuration not reloaded');
       metrics.reloaded(false);
     }
+    if (isClosed) return;
     watch.watch(noted);
     options.ended();
   }

@@ -11,6 +11,7 @@ import { type Log, openLog } from '../../record/log.ts';
 import { type Metrics, openMetrics } from '../../record/metrics.ts';
 import type { Settings } from '../../settings.ts';
 import { type LenientClaims, lenientClaims } from '../../store/redis/local.ts';
+import { openRunner, type Runner } from '../../transform/runner.ts';
 import type { Store } from '../../types.ts';
 import { bind } from '../bind.ts';
 import { CliError } from '../exit.ts';
@@ -33,6 +34,7 @@ interface Process {
   readonly upstreams: UpstreamPool;
   readonly budget: BodyBudget;
   readonly pulse: Pulse;
+  readonly scripts: Runner;
   /** `undefined`: as many as it likes. */
   readonly openFiles: number | undefined;
 }
@@ -60,9 +62,11 @@ export async function run(
     upstreams: upstreamPool(upstreamObserver(log, metrics)),
     budget: new BodyBudget(settings.limits.bufferedBodies),
     pulse: openPulse(settings.limits.eventLoopDelay),
+    scripts: openRunner((error) => log.logger.error({ err: error }, 'transformations')),
     openFiles: readOpenFileLimit(),
   };
   const { deliveries, pulse } = parts;
+  await startScripts(settings, parts);
   const live = liveGateway(settings, build(settings, parts));
   inForce.settings = () => live.settings;
   let phase: 'starting' | 'serving' | 'draining' = 'starting';
@@ -135,6 +139,20 @@ export async function run(
   await close(parts);
 }
 
+/** @throws CliError where the process may not start the thread that a transformation needs */
+async function startScripts(settings: Settings, parts: Process): Promise<void> {
+  try {
+    if (hasScripts(settings)) parts.scripts.start();
+  } catch (error) {
+    await close(parts);
+    throw new CliError(`${settings.file}: ${(error as Error).message}`, 78);
+  }
+}
+
+function hasScripts({ routes }: Settings): boolean {
+  return routes.some(({ transform }) => transform !== undefined);
+}
+
 function build(settings: Settings, parts: Process, before?: Built): Built {
   return buildGateway(settings, parts, parts, before);
 }
@@ -144,6 +162,7 @@ function apply(
   settings: Settings,
   { live, listener, parts }: { live: Live; listener: Listener; parts: Process },
 ): number {
+  if (hasScripts(settings)) parts.scripts.start();
   const built = build(settings, parts, live.built);
   let closed: number;
   try {
@@ -220,7 +239,8 @@ function endNow(log: Log, signal: string): void {
   log.end().finally(() => process.exit(1));
 }
 
-async function close({ log, store, upstreams, pulse }: Process): Promise<void> {
+async function close({ log, store, upstreams, pulse, scripts }: Process): Promise<void> {
+  await scripts.close();
   pulse.close();
   await upstreams.close();
   await store.close();

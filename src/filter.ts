@@ -45,6 +45,13 @@ function hasTag(message: unknown, places: readonly KeyPath[], wanted: readonly T
   const tags = places.map((place) => valueAt(message, place)).find((found) => found !== undefined);
   if (typeof tags !== 'object' || tags === null) return false;
   return wanted.some(
-    ([name, value]) => Object.hasOwn(tags, name) && String((tags as Record<string, unknown>)[name]) === value,
+    ([name, value]) => Object.hasOwn(tags, name) && textOf((tags as Record<string, unknown>)[name]) === value,
   );
+}
+
+/** What is nested has no text: to ask an object for one would run what the message says, or fail on it. */
+function textOf(value: unknown): string | undefined {
+  return typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean'
+    ? String(value)
+    : undefined;
 }

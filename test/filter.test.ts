@@ -123,6 +123,14 @@ describe('a filter by company tags', () => {
   test('takes no tag that every object has', () =>
     expectFiltered('tags', event('a', { constructor: 'us', toString: 'us' })));
 
+  test.each([
+    ['an object without a text of its own', { toString: null, valueOf: null }],
+    ['a list', ['us']],
+    ['null', null],
+  ])('takes no value that is no text, number or boolean: %s', (_what, region) =>
+    expectFiltered('tags', event('a', { region })),
+  );
+
   test('beside event types must both be met', async () => {
     await expectWanted('both', event('company.updated', { region: 'us' }));
     await expectFiltered('both', event('company.updated', { region: 'uk' }));

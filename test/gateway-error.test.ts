@@ -3,7 +3,9 @@ import { BodyBudget } from '../src/body.ts';
 import { createGateway, type Gateway } from '../src/gateway.ts';
 import { type Listener, listen } from '../src/listen/server.ts';
 import type { Entry } from '../src/record/entry.ts';
+import type { Route } from '../src/request.ts';
 import type { Limits } from '../src/settings.ts';
+import { memoryStore } from '../src/store/memory.ts';
 import type { TlsSettings } from '../src/tls-settings.ts';
 import { defaults } from './support/ca.ts';
 import type { Gateway as Process } from './support/gateway.ts';
@@ -14,6 +16,27 @@ const failed: { id: string; error: unknown }[] = [];
 const broken = new Error('a part of the gateway is broken');
 let gateway: Gateway;
 let listener: Listener;
+
+const claims = memoryStore({ deliveredMs: 0, deadMs: undefined, sizeBytes: undefined }, () => undefined);
+let isBroken = true;
+/** A route of one event, on which something breaks once it has been claimed. */
+const claimed = {
+  name: 'claimed',
+  methods: new Set(['POST']),
+  checks: { head: [], message: [{ name: 'signature', examine: () => ({ messageId: 'msg_1' }) }] },
+  bodyLimit: 100,
+  eventType: () => undefined,
+  clientOf: () => '',
+  upstream: { settings: { lateMs: 60_000 } },
+  filter: () => {
+    if (isBroken) throw broken;
+    return 'unwanted';
+  },
+  deadlineMs: Number.POSITIVE_INFINITY,
+  timeoutMs: 60_000,
+  claims,
+  rememberMs: 60_000,
+} as unknown as Route;
 
 // The whole front over real TLS, with one part that throws: no input from outside makes a sound one throw.
 const LISTEN = {
@@ -31,6 +54,7 @@ beforeAll(async () => {
     accept: async () => ({ reason: 'state.unavailable' }),
     match: ({ path }) => {
       if (path === '/broken') throw broken;
+      if (path === '/claimed') return claimed;
       return { reason: 'route.not_found' };
     },
     record: (entry) => recorded.push(entry),
@@ -74,9 +98,10 @@ beforeAll(async () => {
     },
   });
 });
-afterAll(() => {
+afterAll(async () => {
   listener.drain();
   listener.destroy();
+  await claims.close();
 });
 
 test('an exception in one request is 503 with Retry-After, logged with its id, and the next request is served', async () => {
@@ -96,5 +121,17 @@ test('an exception in one request is 503 with Retry-After, logged with its id, a
   connection.send(requestBytes({ path: '/sound', body: 'x' }));
   expect((await connection.answer()).status).toBe(404);
   expect(gateway.inFlight()).toBe(0);
+  connection.close();
+});
+
+test('an exception after an event was claimed frees it: its next copy is dealt with, and does not wait', async () => {
+  const connection = await connect({ port: listener.port } as Process);
+  connection.send(requestBytes({ path: '/claimed', body: 'x' }));
+  expect((await connection.answer()).status).toBe(503);
+  isBroken = false;
+  connection.send(requestBytes({ path: '/claimed', body: 'x' }));
+  const answer = await connection.answer();
+  expect(answer.status).toBe(200);
+  expect(recorded.at(-1)).toMatchObject({ id: answer.id, outcome: 'filtered', messageId: 'msg_1' });
   connection.close();
 });

@@ -1,0 +1,97 @@
+import type { Claim } from './claim.ts';
+import type { Exchange, Outgoing } from './deliver/exchange.ts';
+import { forward } from './deliver/forward.ts';
+import { pass, refuse } from './outcome.ts';
+import type { Entry } from './record/entry.ts';
+import { GONE, type Request, timeLeft } from './request.ts';
+import { Slots } from './slots.ts';
+import type { Transformed } from './transformation.ts';
+import type { Refusal, Reply, Settlement } from './types.ts';
+
+/** Told of what no answer can say. */
+export interface ForwardingObserver {
+  /** What became of an exchange after its sender had been answered without it. */
+  late(entry: Entry, settlement: Settlement): void;
+  unkeptClaim(entry: Entry, error: unknown): void;
+}
+
+/** Requests whose senders wait for the upstream. */
+export interface Forwarding {
+  /** Sends a request, or what a script has made of it, and gives the sender's answer; its claim is settled by what comes of it. */
+  deliver(request: Request, claim: Claim | undefined, made?: Transformed): Promise<Reply | undefined>;
+  /** How many exchanges with upstreams are under way, those included whose sender has been answered. */
+  exchanges(): number;
+  /** Answers those that still wait for an upstream: the process is about to end. */
+  giveUpAll(): void;
+}
+
+const DRAINING: Refusal = Object.freeze({ reason: 'gateway.draining' });
+
+export function openForwarding(observer: ForwardingObserver): Forwarding {
+  const exchanges = new Slots<Exchange>();
+
+  async function deliver(
+    { route, message, sender, entry }: Request,
+    claim: Claim | undefined,
+    made?: Transformed,
+  ): Promise<Reply | undefined> {
+    const { method, body } = made ?? message;
+    const upstream = made?.upstream ?? route.upstream;
+    const path = made?.path ?? route.upstreamTarget(message);
+    const headers = made?.renew(made.fields.whole(message)) ?? route.upstreamFields(message);
+    if (route.attest !== undefined) {
+      const { id, peer } = message;
+      const fingerprint = peer.certificate?.fingerprint;
+      headers.push(
+        ...(await route.attest({ id, method, body, fingerprint, messageId: entry.messageId }, path)),
+      );
+    }
+    // Signing, and asking a shared state, let others take their turn: meanwhile the sender may have left.
+    if (sender.isGone && claim === undefined) {
+      sender.releaseBody();
+      return refuse(route.responder, entry, GONE);
+    }
+    const startedMs = performance.now();
+    let kept: Promise<void> | undefined;
+    let answered = false;
+    let settled = false;
+    let place: number | undefined;
+    const outgoing: Outgoing = {
+      method,
+      path,
+      headers,
+      body,
+      timeoutMs: timeLeft(route, message),
+      lateMs: claim === undefined ? 0 : upstream.settings.lateMs,
+      wantsBody: route.responder.passesBody,
+      settled: (settlement) => {
+        settled = true;
+        if (place !== undefined) exchanges.remove(place);
+        sender.releaseBody();
+        kept = claim?.settle(settlement)?.catch((error) => observer.unkeptClaim(entry, error));
+        if (answered) observer.late(entry, settlement);
+      },
+    };
+    const exchange = forward(upstream, outgoing);
+    if (!settled) place = exchanges.add(exchange);
+    // A claimed event is delivered to its end; any other delivery ends with the sender that asked for it.
+    if (claim === undefined) sender.onGone = () => exchange.giveUp(GONE);
+    const outcome = await exchange.answer;
+    answered = true;
+    entry.upstream = exchange.target;
+    entry.upstreamMs = performance.now() - startedMs;
+    // The sender hears of a success only when a copy of the event would be known for one.
+    await kept;
+    if ('reason' in outcome) return refuse(route.responder, entry, outcome);
+    entry.upstreamStatus = outcome.status;
+    return pass(route.responder, message, entry, outcome);
+  }
+
+  return {
+    deliver,
+    exchanges: () => exchanges.size,
+    giveUpAll: () => {
+      for (const exchange of exchanges) exchange.giveUp(DRAINING);
+    },
+  };
+}

@@ -1,7 +1,7 @@
 import type { KeyObject } from 'node:crypto';
-import type { Retention } from './events.ts';
 import type { SignatureKey, SignatureRule } from './signature-settings.ts';
-import type { TlsSettings } from './tls-settings.ts';
+import type { StateSettings } from './state-settings.ts';
+import type { ClientTls, TlsSettings } from './tls-settings.ts';
 
 /** The methods a route may let in: any but CONNECT and TRACE. */
 export const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS'] as const;
@@ -31,47 +31,6 @@ export interface Settings {
   readonly routes: readonly RouteSettings[];
   /** The same for people, in the notation of the file, every default filled in and no secret in it. */
   readonly shown: Readonly<Record<string, unknown>>;
-}
-
-/** Where what outlives a request is kept. */
-export type StateSettings = { readonly retention: Retention } & (
-  | { readonly driver: 'memory' }
-  | { readonly driver: 'sqlite'; readonly path: string; readonly keys: readonly EncryptionKey[] }
-  | RedisSettings
-);
-
-export interface RedisSettings {
-  readonly driver: 'redis';
-  readonly url: RedisUrl;
-  /** In front of every key; all keys of one prefix are in one slot of a cluster. */
-  readonly prefix: string;
-  readonly tls:
-    | {
-        readonly ca: Buffer | undefined;
-        readonly certificate: Buffer | undefined;
-        readonly privateKey: Buffer | undefined;
-      }
-    | undefined;
-  readonly keys: readonly EncryptionKey[];
-}
-
-/** `redis:`, `rediss:`, and with `+sentinel` or `+cluster` behind that the same through those. */
-export interface RedisUrl {
-  readonly kind: 'single' | 'sentinel' | 'cluster';
-  readonly isTls: boolean;
-  readonly hosts: readonly { readonly host: string; readonly port: number }[];
-  /** The name of the master that the sentinels watch. */
-  readonly master: string | undefined;
-  readonly username: string | undefined;
-  readonly password: string | undefined;
-  readonly database: number;
-}
-
-/** AES-256, 32 bytes. The first of a list encrypts, all decrypt. */
-export interface EncryptionKey {
-  /** The first 8 hexadecimal digits of the key's SHA-256: which one an event was encrypted with. */
-  readonly id: string;
-  readonly key: KeyObject;
 }
 
 export interface AdminSettings {
@@ -122,13 +81,7 @@ export interface UpstreamSettings {
   /** After how many failed connects in a row a target is left alone, and for how long. */
   readonly eject: { readonly failures: number; readonly durationMs: number };
   readonly health: HealthSettings | undefined;
-  readonly tls:
-    | {
-        readonly ca: Buffer | undefined;
-        readonly certificate: Buffer | undefined;
-        readonly privateKey: Buffer | undefined;
-      }
-    | undefined;
+  readonly tls: ClientTls | undefined;
   /** Flat, names in lower case. */
   readonly headers: readonly string[];
 }

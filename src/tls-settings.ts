@@ -41,3 +41,11 @@ export interface RevocationList {
   /** Holds an extension without which it must not be read (RFC 5280 section 5.2). */
   readonly hasCriticalExtension: boolean;
 }
+
+/** How the gateway as a client and a server behind it know each other. */
+export interface ClientTls {
+  /** `undefined`: Node's own authorities. */
+  readonly ca: Buffer | undefined;
+  readonly certificate: Buffer | undefined;
+  readonly privateKey: Buffer | undefined;
+}

@@ -4,7 +4,7 @@ import { DatabaseSync } from 'node:sqlite';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { QueuedEvent } from '../src/events.ts';
-import type { EncryptionKey } from '../src/settings.ts';
+import type { EncryptionKey } from '../src/state-settings.ts';
 import { sealer } from '../src/store/seal.ts';
 import type { Store } from '../src/types.ts';
 import { attemptOf, queuedEvent } from './support/queued.ts';

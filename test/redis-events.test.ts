@@ -1,7 +1,7 @@
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { readRedisUrl } from '../src/config/redis-url.ts';
 import type { EventSummary, Events, Lease, LeaseRequest, Queue, QueuedEvent } from '../src/events.ts';
-import type { RedisUrl } from '../src/settings.ts';
+import type { RedisUrl } from '../src/state-settings.ts';
 import { redisEvents } from '../src/store/redis/events.ts';
 import { type RedisStateSettings, redisStore } from '../src/store/redis/open.ts';
 import type { Store } from '../src/types.ts';

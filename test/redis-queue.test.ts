@@ -5,7 +5,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { readRedisUrl } from '../src/config/redis-url.ts';
 import type { Lease, LeaseRequest, Queue, QueuedEvent } from '../src/events.ts';
-import type { EncryptionKey, RedisUrl } from '../src/settings.ts';
+import type { EncryptionKey, RedisUrl } from '../src/state-settings.ts';
 import { type RedisStateSettings, redisStore } from '../src/store/redis/open.ts';
 import type { Store } from '../src/types.ts';
 import { attemptOf, queuedEvent } from './support/queued.ts';

@@ -1,5 +1,5 @@
 import { createSecretKey, hash } from 'node:crypto';
-import type { EncryptionKey } from '../settings.ts';
+import type { EncryptionKey } from '../state-settings.ts';
 import { scalar, type Wrong, wrong } from './values.ts';
 
 const BYTES = 32;

@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import type { OrderKey, QueueSettings, SenderProfile, StateSettings } from '../settings.ts';
+import type { OrderKey, QueueSettings, SenderProfile } from '../settings.ts';
+import type { StateSettings } from '../state-settings.ts';
 import type { Path } from './document.ts';
 import { list, type Partly, section } from './issues.ts';
 import { readSenderField } from './names.ts';

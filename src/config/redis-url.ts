@@ -1,4 +1,4 @@
-import type { RedisUrl } from '../settings.ts';
+import type { RedisUrl } from '../state-settings.ts';
 import { scalar, type Wrong, wrong } from './values.ts';
 
 const FORM =

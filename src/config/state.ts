@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import type { z } from 'zod';
-import type { RedisSettings, StateSettings } from '../settings.ts';
+import type { RedisSettings, StateSettings } from '../state-settings.ts';
 import { encryptionKey } from './encryption-key.ts';
 import { either, list, readSection, section } from './issues.ts';
 import type { Report } from './problems.ts';

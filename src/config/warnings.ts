@@ -1,6 +1,7 @@
 import { addressSet, parseAddress, parseRange } from '../addresses.ts';
 import { answerDeadlineMs } from '../deadline.ts';
-import type { RouteSettings, Settings, StateSettings, UpstreamSettings } from '../settings.ts';
+import type { RouteSettings, Settings, UpstreamSettings } from '../settings.ts';
+import type { StateSettings } from '../state-settings.ts';
 import type { AddressValue } from '../types.ts';
 import { uncoveredAuthorities } from './crl.ts';
 import { expiriesOf, expiryWarning } from './expiry.ts';

@@ -1,5 +1,5 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
-import type { EncryptionKey } from '../settings.ts';
+import type { EncryptionKey } from '../state-settings.ts';
 
 /** Encrypts what is stored, each piece bound to its place: moved to another event or field it does not open. */
 export interface Sealer {

@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import type { EventFilter, Events } from '../events.ts';
-import type { EncryptionKey } from '../settings.ts';
+import type { EncryptionKey } from '../state-settings.ts';
 import { forgetter } from './claims-forget.ts';
 import { actor } from './event-acts.ts';
 import { reader } from './event-detail.ts';

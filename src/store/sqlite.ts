@@ -1,6 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite';
 import type { Retention } from '../events.ts';
-import type { EncryptionKey } from '../settings.ts';
+import type { EncryptionKey } from '../state-settings.ts';
 import type { Store } from '../types.ts';
 import { ClaimLedger } from './claim-ledger.ts';
 import { claimStore, type FlightsHere } from './claims.ts';

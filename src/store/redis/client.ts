@@ -1,6 +1,6 @@
 import type { ConnectionOptions } from 'node:tls';
 import { Cluster, Redis } from 'ioredis';
-import type { RedisSettings } from '../../settings.ts';
+import type { RedisSettings } from '../../state-settings.ts';
 
 /** A connection to one Redis, or one to each of the parts of a cluster. */
 export type Client = Redis | Cluster;

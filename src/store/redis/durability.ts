@@ -1,4 +1,4 @@
-import type { RedisSettings } from '../../settings.ts';
+import type { RedisSettings } from '../../state-settings.ts';
 import type { Client } from './client.ts';
 
 const ASKED = ['appendonly', 'appendfsync', 'maxmemory-policy', 'maxmemory'] as const;

@@ -1,5 +1,5 @@
 import type { EventDetail, EventFilter, EventPage, Events } from '../../events.ts';
-import type { RedisSettings } from '../../settings.ts';
+import type { RedisSettings } from '../../state-settings.ts';
 import { type Sealer, sealer } from '../seal.ts';
 import {
   entriesBefore,

@@ -1,4 +1,4 @@
-import type { RedisSettings } from '../../settings.ts';
+import type { RedisSettings } from '../../state-settings.ts';
 import { ANSWER_MS, type Client, connectClient } from './client.ts';
 import { explain, isAway } from './fault.ts';
 import { TimedOut, within } from './within.ts';

@@ -1,4 +1,4 @@
-import type { StateSettings } from '../../settings.ts';
+import type { StateSettings } from '../../state-settings.ts';
 import type { Store } from '../../types.ts';
 import { sealer } from '../seal.ts';
 import { openAgain } from './again.ts';

@@ -22,7 +22,9 @@ import { drain } from './leave.ts';
 import { type Live, liveGateway } from './live.ts';
 import { readOpenFileLimit, roomFor } from './open-files.ts';
 import { openReloader } from './reload.ts';
+import { stopSignal } from './signals.ts';
 import { amissWith, notReadyFor, openState } from './state.ts';
+import { warnOfStrays } from './strays.ts';
 
 /** What one process has once, whatever its configuration becomes. */
 interface Process {
@@ -189,21 +191,6 @@ function roomWarnings(settings: Settings, { openFiles }: Process): readonly stri
   return warning === undefined ? [] : [warning];
 }
 
-/** Events of a route that is not configured any more are kept, but nobody delivers them. */
-function warnOfStrays({ store, log }: Process, { workers }: Built): void {
-  const known = new Set(workers.map(({ name }) => name));
-  store.queue.counts().then(
-    (counts) => {
-      for (const { route, waiting, delivering } of counts) {
-        if (known.has(route) || waiting + delivering === 0) continue;
-        const advice = 'configure the route again, or discard them with postern events discard';
-        log.logger.warn({ route, events: waiting + delivering, advice }, 'events of an unknown route wait');
-      }
-    },
-    (error) => log.logger.error({ err: error }, 'queue'),
-  );
-}
-
 function openListener(live: Live, parts: Process): Promise<Listener> {
   const { settings, built } = live;
   return bind({ section: 'listen', ...settings.listen }, () =>
@@ -214,29 +201,6 @@ function openListener(live: Live, parts: Process): Promise<Listener> {
       notes: crowdNotes(parts),
     }),
   );
-}
-
-/** Resolves with the first signal to stop; a second one ends the process at once. */
-function stopSignal(log: Log, reload: () => void): Promise<NodeJS.Signals> {
-  process.on('SIGHUP', () => {
-    log.reopen();
-    reload();
-  });
-  return new Promise((resolve) => {
-    let stopping = false;
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-      process.on(signal, () => {
-        if (stopping) endNow(log, signal);
-        stopping = true;
-        resolve(signal);
-      });
-    }
-  });
-}
-
-function endNow(log: Log, signal: string): void {
-  log.logger.warn({ signal }, 'ended by a second signal');
-  log.end().finally(() => process.exit(1));
 }
 
 async function close({ log, store, upstreams, pulse, scripts }: Process): Promise<void> {

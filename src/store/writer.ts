@@ -1,6 +1,4 @@
-import { closeSync, fdatasync as fdatasyncByCallback, fdatasyncSync, openSync } from 'node:fs';
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
-import { promisify } from 'node:util';
 import {
   type Change,
   type Companion,
@@ -11,16 +9,8 @@ import {
   UnconfirmedError,
 } from './change.ts';
 import { BUSY, CORRUPT, codeOf, FULL } from './result-code.ts';
-import {
-  emptyLog,
-  expectInode,
-  GONE,
-  inodeOf,
-  probe,
-  problemOf,
-  type Trouble,
-  troubleOf,
-} from './trouble.ts';
+import { emptyLog, GONE, probe, problemOf, type Trouble, troubleOf } from './trouble.ts';
+import { WriteAheadLog } from './write-ahead-log.ts';
 
 const TICK_MS = 1000;
 /**
@@ -31,7 +21,6 @@ const EAGER_MS = 5;
 const BUSY_RETRY_MS = 2;
 const MOST_BUSY_MS = 500;
 const LOCKED_RETRY_MS = 100;
-const fdatasync = promisify(fdatasyncByCallback);
 
 /**
  * The one hand that writes the state file: all changes of one turn of the event loop share a transaction, and all
@@ -46,9 +35,7 @@ export class StateWriter {
   readonly #ticking: NodeJS.Timeout;
   readonly #housekeepers: (() => void)[] = [];
   /** `undefined`: the state is in memory. */
-  readonly #path: string | undefined;
-  readonly #inode: number | undefined;
-  #log: number | undefined;
+  readonly #log: WriteAheadLog | undefined;
   #group = newGroup();
   #unsynced: Group[] = [];
   /** Under way; resolves either way. */
@@ -63,8 +50,7 @@ export class StateWriter {
 
   constructor(database: DatabaseSync, path: string | undefined) {
     this.#database = database;
-    this.#path = path;
-    this.#inode = path === undefined ? undefined : inodeOf(path);
+    this.#log = path === undefined ? undefined : new WriteAheadLog(path);
     this.#begin = database.prepare('BEGIN IMMEDIATE');
     this.#commit = database.prepare('COMMIT');
     this.#ticking = setInterval(() => this.#tick(), TICK_MS).unref();
@@ -111,17 +97,14 @@ export class StateWriter {
     this.#write();
     while (this.#syncing !== undefined) await this.#syncing;
     try {
-      if (this.#log !== undefined) fdatasyncSync(this.#log);
+      this.#log?.close();
     } finally {
-      if (this.#log !== undefined) closeSync(this.#log);
-      this.#log = undefined;
       this.#database.close();
     }
   }
 
   #tick(): void {
-    const isThere = this.#path === undefined || inodeOf(this.#path) === this.#inode;
-    if (!isThere) this.#getInto('gone', GONE);
+    if (this.#log?.isThere === false) this.#getInto('gone', GONE);
     else if (this.#problem !== undefined) this.#recover();
     if (this.#problem !== undefined) return;
     try {
@@ -181,23 +164,12 @@ export class StateWriter {
     if (this.#syncing !== undefined || this.#unsynced.length === 0) return;
     const groups = this.#unsynced;
     this.#unsynced = [];
-    this.#syncing = this.#confirm().then((error) => {
+    const confirmed = this.#log?.confirm() ?? Promise.resolve(undefined);
+    this.#syncing = confirmed.then((error) => {
       this.#syncing = undefined;
       for (const group of groups) this.#synced(group, error);
       this.#sync();
     });
-  }
-
-  /** Resolves once the disk has the write-ahead log, with why it has not. */
-  async #confirm(): Promise<Error | undefined> {
-    if (this.#path === undefined) return undefined;
-    try {
-      this.#log ??= openSync(`${this.#path}-wal`, 'r+');
-      await Promise.all([fdatasync(this.#log), expectInode(this.#path, this.#inode)]);
-      return undefined;
-    } catch (error) {
-      return error as Error;
-    }
   }
 
   /** What the disk did not confirm may be gone after a power failure, so it must not be there before one either. */

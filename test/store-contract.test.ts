@@ -229,6 +229,14 @@ describe.each(DRIVERS.filter(({ isMissing }) => !isMissing))('$name', (driver) =
       expect(againMs).toBeLessThanOrEqual(HOUR_MS);
       expect(await lease(slow, 'b')).toHaveLength(1);
     });
+
+    test('spreads its pace: no more begin at one instant than fall into a tenth of a second', async () => {
+      for (let place = 0; place < 12; place += 1) await add();
+      // Four an hour are no burst of four; 50 a second are one each 20 ms, and so five in 100 ms.
+      expect(await lease({ ...MANY, pace: { count: 4, perMs: HOUR_MS } })).toHaveLength(1);
+      for (let place = 0; place < 12; place += 1) await add({ route: 'b' });
+      expect(await lease({ ...MANY, pace: { count: 180_000, perMs: HOUR_MS } }, 'b')).toHaveLength(5);
+    });
   });
 
   describe('what has been settled', () => {
@@ -462,7 +470,8 @@ describe.each(DRIVERS.filter(({ isMissing }) => !isMissing))('$name', (driver) =
       expect(await lease()).toEqual([]);
       expect(await events.retry({ route: 'b' })).toBe(0);
       expect(await events.retry({ route: 'a' })).toBe(1);
-      expect(await leaseOne()).toMatchObject({ attempt: 2 });
+      // Its schedule goes on: only a dead letter begins anew.
+      expect(await leaseOne()).toMatchObject({ attempt: 2, step: 2 });
     });
 
     test('discards what waits or is dead, and neither what is being delivered nor what is', async () => {

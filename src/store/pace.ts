@@ -16,6 +16,12 @@ const AT_ONCE_MS = 100;
 
 const ANY = Object.freeze({ count: Number.MAX_SAFE_INTEGER, againMs: 0 });
 
+/** How far ahead of its regular time a delivery may begin. */
+export function earlyMsOf({ count, perMs }: NonNullable<Rate>): number {
+  const everyMs = perMs / count;
+  return Math.max(AT_ONCE_MS, everyMs) - everyMs;
+}
+
 /** The generic cell rate algorithm (ITU-T I.371): one number a route, the time from which the next would be regular. */
 export function paces(database: DatabaseSync): Paces {
   const read = database.prepare('SELECT at FROM paces WHERE route = ?');
@@ -31,7 +37,7 @@ export function paces(database: DatabaseSync): Paces {
     room(route, rate, nowMs) {
       if (rate === undefined) return ANY;
       const everyMs = rate.perMs / rate.count;
-      const earlyMs = Math.max(AT_ONCE_MS, everyMs) - everyMs;
+      const earlyMs = earlyMsOf(rate);
       const aheadMs = regularMs(route, nowMs) - nowMs;
       const count = Math.floor((earlyMs - aheadMs) / everyMs + 1);
       return count > 0 ? { count, againMs: 0 } : { count: 0, againMs: Math.ceil(aheadMs - earlyMs) };

@@ -113,9 +113,11 @@ function eventsOver(link: Link, prefix: string, seal: Sealer | undefined): Event
     if (summary.state !== 'dead' && summary.state !== 'waiting') return false;
     const job = await link.ask(() => at(summary.route).queue.getJob(jobId));
     if (job === undefined) return false;
-    // A fresh schedule; written before it is put back, so that its first attempt knows of it.
-    await link.ask(() => job.updateProgress({ ...progressOf(job), base: begun }));
-    if (summary.state === 'dead') return link.ask(() => job.retry('failed').then(isDone, notThere));
+    if (summary.state === 'dead') {
+      // A fresh schedule; written before it is put back, so that its first attempt knows of it.
+      await link.ask(() => job.updateProgress({ ...progressOf(job), base: begun }));
+      return link.ask(() => job.retry('failed').then(isDone, notThere));
+    }
     // One that is due already stands in no set of delayed ones.
     await link.ask(() => job.promote().then(isDone, notThere));
     return true;

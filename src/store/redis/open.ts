@@ -6,10 +6,11 @@ import { CLAIM, KEEP, RELEASE } from './claim-scripts.ts';
 import { sharedClaims } from './claims.ts';
 import type { Client } from './client.ts';
 import { durabilityWarnings } from './durability.ts';
+import { TAKE } from './gcra.ts';
 import { type LinkNotes, openLink } from './link.ts';
 import { openOwner } from './owner.ts';
 import { sharedQueue } from './queue.ts';
-import { sharedRates, TAKE } from './rates.ts';
+import { sharedRates } from './rates.ts';
 import { runScript } from './scripts.ts';
 
 /** How long the start waits for Redis before it goes on without: not ready, and trying. */
@@ -74,7 +75,7 @@ async function tryOut(client: Client, prefix: string, owner: string): Promise<vo
     runScript(client, CLAIM, [key], ['flight:probe', 1000, '']),
     runScript(client, KEEP, [key], ['flight:probe', 'flight:probe', 1000]),
     runScript(client, RELEASE, [key, `${key}:outcome`], ['flight:probe', '', 1]),
-    runScript(client, TAKE, [`${key}:rate`], [1, 1]),
+    runScript(client, TAKE, [`${key}:rate`], [1, 1, 1]),
     client.mget(key, `${key}:outcome`),
   ]);
 }

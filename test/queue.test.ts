@@ -1,12 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { defaults } from './support/ca.ts';
 import { expectDuplicate, expectRefused } from './support/expect.ts';
 import { type Gateway, startGateway } from './support/gateway.ts';
 import { deliveriesOf, holdAnswers } from './support/hold.ts';
 import type { LogLine } from './support/log-line.ts';
 import { metricOf } from './support/metrics.ts';
 import { newSecret } from './support/secrets.ts';
-import { type Answer, post } from './support/sender.ts';
+import { type Answer, connect, post } from './support/sender.ts';
 import { type Answer as How, headerOf, headersOf, startUpstream, type Upstream } from './support/upstream.ts';
 
 const secret = newSecret();
@@ -113,6 +114,17 @@ describe('an event of a route with deliver: queue', () => {
     expect(await gateway.stop()).toBe(0);
   });
 
+  test('of the svix family is named to its upstream by webhook-id as well', async () => {
+    const gateway = await startGateway(config(route({ sender: 'svix' })));
+    const id = newId();
+    const sign = { secret, id, family: 'svix' as const };
+    expect((await post(gateway, { path: '/a', body, sign })).status).toBe(202);
+    await gateway.line(delivery(id, 1));
+    const seen = await upstream.request((one) => headerOf(one, 'svix-id') === id);
+    expect(headersOf(seen, 'webhook-id')).toEqual([id]);
+    expect(await gateway.stop()).toBe(0);
+  });
+
   test('without a signature is named to its upstream by an id of our own', async () => {
     const gateway = await startGateway(config(route({ signature: undefined })));
     const answer = await post(gateway, { path: '/a', body });
@@ -201,6 +213,24 @@ describe('a delivery that fails', () => {
     expect(await gateway.stop()).toBe(0);
   });
 
+  test('because the upstream takes longer than its timeout and late together is given up and tried again', async () => {
+    const gateway = await startGateway({
+      ...config(route({ retry: { attempts: 2, schedule: ['50ms'] } })),
+      upstreams: { app: { targets: [upstream.url], timeout: '100ms', late: '100ms' } },
+    });
+    const held = holdAnswers(upstream);
+    const id = newId();
+    await send(gateway, id);
+    await held.arrived;
+    const first = await gateway.line(delivery(id, 1));
+    expect(first).toMatchObject({ outcome: 'waiting', reason: 'upstream.timeout' });
+    expect((first.ms as { upstream: number }).upstream).toBeGreaterThanOrEqual(199);
+    upstream.answer();
+    held.release();
+    await gateway.line((line) => line.msg === 'delivery' && line.message_id === id && line.attempt === 2);
+    expect(await gateway.stop()).toBe(0);
+  });
+
   test('is not tried sooner than the upstream’s Retry-After asks', async () => {
     const gateway = await startGateway(quick());
     let firstMs = 0;
@@ -237,6 +267,8 @@ describe('a delivery that fails', () => {
   });
 });
 
+const KEYS = ['red', 'blue', 'green'];
+const COUNT = 6;
 describe('what is in the queue', () => {
   test('is delivered by the next start, whose configuration counts', async () => {
     const stuck = await startUpstream({ answer: () => undefined });
@@ -267,37 +299,55 @@ describe('what is in the queue', () => {
     expect(await second.stop()).toBe(0);
   });
 
-  test('is delivered one after the other, in order, where the route says what must be', async () => {
-    const gateway = await startGateway(
-      config(route({ ordered: 'header:x-key', retry: { attempts: 5, schedule: ['30ms'] } })),
-    );
-    const failed = new Set<string>();
-    const taken: string[] = [];
-    upstream.answer((request, response) => {
-      const id = headerOf(request, 'webhook-id') as string;
-      if (!failed.has(id)) {
-        failed.add(id);
-        response.writeHead(503).end();
-        return;
+  const orders: [string, (gateway: Gateway, key: string) => Promise<Parameters<typeof post>[1]>][] = [
+    ['header:x-key', async (_gateway, key) => ({ headers: [['x-key', key]] })],
+    [
+      'certificate',
+      async (gateway, key) => {
+        const identity = await (await defaults()).authority.issue({ commonName: key });
+        return { on: await connect(gateway, { identity }) };
+      },
+    ],
+    [
+      'company',
+      async (_gateway, key) => ({ body: JSON.stringify({ payload: { referenceCompany: { id: key } } }) }),
+    ],
+  ];
+  test.each(orders)(
+    'is delivered one after the other, in order, where the route says ordered: %s',
+    async (ordered, by) => {
+      const retry = { attempts: 100, schedule: ['50ms'] };
+      const gateway = await startGateway(config(route({ ordered, retry, sender: 'codat' })));
+      const sent = new Map<string, string[]>(KEYS.map((key) => [key, []]));
+      const taken: string[] = [];
+      const left = new Set<string>();
+      upstream.answer((request, response) => {
+        const id = headerOf(request, 'webhook-id') as string;
+        // The first of two keys fails until all of the third have been taken: what came after it would overtake it,
+        // and the third key must not wait for it.
+        const isFirst = [sent.get('red')?.[0], sent.get('blue')?.[0]].includes(id);
+        const fails = isFirst && (left.size > 0 || taken.length < COUNT);
+        left.delete(id);
+        if (!fails) taken.push(id);
+        response.writeHead(fails ? 503 : 200).end();
+      });
+      const how = new Map(await Promise.all(KEYS.map(async (key) => [key, await by(gateway, key)] as const)));
+      for (let place = 0; place < COUNT; place += 1) {
+        for (const key of KEYS) {
+          const id = newId();
+          sent.get(key)?.push(id);
+          if (key === 'green') left.add(id);
+          const answer = await post(gateway, { path: '/a', body, sign: { secret, id }, ...how.get(key) });
+          expect(answer.status).toBe(202);
+        }
       }
-      taken.push(`${headerOf(request, 'x-key')} ${id}`);
-      response.writeHead(200).end();
-    });
-    const sent: string[] = [];
-    for (let place = 0; place < 6; place += 1) {
-      for (const key of ['red', 'blue']) {
-        const id = newId();
-        sent.push(`${key} ${id}`);
-        expect((await send(gateway, id, '/a', [['x-key', key]])).status).toBe(202);
-      }
-    }
-    for (const one of sent) await gateway.line(delivery(one.split(' ')[1] as string, 2));
-    for (const key of ['red', 'blue']) {
-      const of = (list: readonly string[]) => list.filter((one) => one.startsWith(`${key} `));
-      expect(of(taken)).toEqual(of(sent));
-    }
-    expect(await gateway.stop()).toBe(0);
-  });
+      for (const id of [...sent.values()].flat())
+        await gateway.line((line) => line.message_id === id && line.outcome === 'delivered');
+      for (const ids of sent.values()) expect(taken.filter((id) => ids.includes(id))).toEqual(ids);
+      expect(taken.slice(0, COUNT)).toEqual(sent.get('green'));
+      expect(await gateway.stop()).toBe(0);
+    },
+  );
 
   test('is delivered no faster than deliver_rate', async () => {
     const gateway = await startGateway(config(route({ deliver_rate: '5/s' })));

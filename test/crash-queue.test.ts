@@ -3,12 +3,11 @@ import fc from 'fast-check';
 import { beforeAll, expect, test } from 'vitest';
 import { type Gateway, startGateway } from './support/gateway.ts';
 import { untilMetric } from './support/metrics.ts';
+import { drawn, SEED } from './support/moments.ts';
 import { newSecret } from './support/secrets.ts';
 import { connect, post } from './support/sender.ts';
 import { headerOf, startUpstream, type Upstream } from './support/upstream.ts';
 
-/** `CRASH_SEED=n` repeats the moments of a run, as far as two runs can be alike. */
-const SEED = Number(process.env.CRASH_SEED ?? Date.now() % 2 ** 31);
 const ROUNDS = 12;
 const SENDERS = 12;
 const CONCURRENCY = 8;
@@ -27,10 +26,6 @@ beforeAll(async () => {
     },
   });
 });
-
-function drawn<T>(values: fc.Arbitrary<T>, count: number): T[] {
-  return fc.sample(values, { seed: SEED, numRuns: count });
-}
 
 const start = (folder?: string): Promise<Gateway> => {
   const config = {

@@ -2,12 +2,11 @@ import { randomUUID } from 'node:crypto';
 import fc from 'fast-check';
 import { beforeAll, expect, test } from 'vitest';
 import { type Gateway, startGateway } from './support/gateway.ts';
+import { drawn, SEED } from './support/moments.ts';
 import { newSecret } from './support/secrets.ts';
 import { type Answer, type Connection, connect, post } from './support/sender.ts';
 import { headerOf, startUpstream, type Upstream } from './support/upstream.ts';
 
-/** `CRASH_SEED=n` repeats the moments of a run, as far as two runs can be alike. */
-const SEED = Number(process.env.CRASH_SEED ?? Date.now() % 2 ** 31);
 const ROUNDS = 14;
 const SENDERS = 12;
 const MOST_LOAD_MS = 300;
@@ -23,10 +22,6 @@ beforeAll(async () => {
     },
   });
 });
-
-function drawn<T>(values: fc.Arbitrary<T>, count: number): T[] {
-  return fc.sample(values, { seed: SEED, numRuns: count });
-}
 
 const start = (folder?: string): Promise<Gateway> => {
   const signature = { scheme: 'standard-webhooks', secrets: [secret] };

@@ -87,3 +87,16 @@ export async function expectDuplicate(gateway: Gateway, answer: Answer): Promise
     recorded: 200,
   });
 }
+
+/** Sends copies of an event until one is delivered, as it must be once it need not be remembered; those before it are duplicates. */
+export async function expectDeliveredAgain(gateway: Gateway, copy: () => Promise<Answer>): Promise<void> {
+  for (;;) {
+    const answer = await copy();
+    const { outcome } = await gateway.record(answer.id);
+    if (outcome === 'delivered') {
+      await expectDelivered(gateway, answer);
+      return;
+    }
+    await expectDuplicate(gateway, answer);
+  }
+}

@@ -1,7 +1,8 @@
 import { createSecretKey } from 'node:crypto';
 import { standardWebhooks } from '../../src/signature/standard-webhooks.ts';
 import type { SignatureKey } from '../../src/signature-settings.ts';
-import type { Message, Verdict } from '../../src/types.ts';
+import type { Verdict } from '../../src/types.ts';
+import { messageOf } from './schemes.ts';
 
 /** The verifier's tolerance in these tests: that of svix. */
 export const TOLERANCE_S = 300;
@@ -23,32 +24,9 @@ export const v1 = (secret: string): SignatureKey => ({
 
 /** The gateway's own verifier, asked about one event. */
 export function verdictOf(event: SignedEvent, keys: readonly SignatureKey[], epochMs = Date.now()): Verdict {
-  const message: Message = {
-    id: 'a-request',
-    peer: {
-      address: '127.0.0.1',
-      addressValue: 0x7f000001,
-      certificate: undefined,
-      host: '',
-      certificateError: undefined,
-    },
-    startedMs: 0,
-    epochMs,
-    method: 'POST',
-    path: '/',
-    query: '',
-    authority: 'localhost',
-    host: 'localhost',
-    headers: [
-      `${event.family}-id`,
-      event.id,
-      `${event.family}-timestamp`,
-      event.timestamp,
-      `${event.family}-signature`,
-      event.signature,
-    ],
-    contentLength: undefined,
-    body: Buffer.from(event.body),
-  };
+  const headers = (['id', 'timestamp', 'signature'] as const).map(
+    (name) => [`${event.family}-${name}`, event[name]] as const,
+  );
+  const message = messageOf({ headers, body: event.body }, epochMs);
   return standardWebhooks({ keys, toleranceMs: TOLERANCE_S * 1000 })(message);
 }

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { openEvents } from '../src/build.ts';
 import type { Settings } from '../src/settings.ts';
+import { openEvents } from '../src/state.ts';
 import { startGateway } from './support/gateway.ts';
 import { untilMetric } from './support/metrics.ts';
 import { attemptOf, queuedEvent } from './support/queued.ts';

@@ -2,7 +2,6 @@ import { Command } from 'commander';
 import { loadRunnable } from './configuration.ts';
 import { configError } from './exit.ts';
 import { configOption } from './options.ts';
-import { run } from './start/run.ts';
 
 /** `postern start`: runs the gateway until it is told to stop. */
 export function startCommand(): Command {
@@ -15,6 +14,8 @@ export function startCommand(): Command {
     .action(async ({ config }: { config: string }) => {
       const files = new Map<string, string | undefined>();
       const configuration = await configError(() => loadRunnable(config, files));
+      // Loaded only here: the other commands must not pay for the gateway in time and memory.
+      const { run } = await import('./start/run.ts');
       await run(configuration, config, files);
     });
 }

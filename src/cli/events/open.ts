@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs';
-import { openEvents } from '../../build.ts';
 import { loadConfig } from '../../config/load.ts';
 import { suggestion } from '../../config/problems.ts';
 import type { EventDetail, Events } from '../../events.ts';
 import type { Settings } from '../../settings.ts';
+import { openEvents } from '../../state.ts';
 import { CliError, configError } from '../exit.ts';
 import { visible } from './visible.ts';
 

@@ -1,6 +1,6 @@
-import { openStore } from '../../build.ts';
 import type { Log } from '../../record/log.ts';
 import type { RouteSettings, Settings } from '../../settings.ts';
+import { openStore } from '../../state.ts';
 import { StateFileError } from '../../store/state-file.ts';
 import type { Store } from '../../types.ts';
 import { CliError } from '../exit.ts';

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Acceptance } from './accept.ts';
 import { type Claim, claimEvent } from './claim.ts';
+import { examine } from './examine.ts';
 import { type Forwarding, type ForwardingObserver, openForwarding } from './forwarding.ts';
 import { answerCopy, refuse } from './outcome.ts';
 import { type Entry, newEntry } from './record/entry.ts';
@@ -59,11 +60,8 @@ export function createGateway(parts: Parts): Gateway {
       const headers = ['allow', [...route.methods].join(', ')];
       return refuse(route.responder, entry, { reason: 'route.method_not_allowed', headers });
     }
-    for (const check of route.checks.head) {
-      const answer = check.examine(head);
-      const verdict = answer instanceof Promise ? await answer : answer;
-      if (verdict.reason !== undefined) return refuse(route.responder, entry, verdict);
-    }
+    const unwelcome = await examine(route.checks.head, head, entry);
+    if (unwelcome !== undefined) return refuse(route.responder, entry, unwelcome);
     const startedMs = performance.now();
     const reading = sender.readBody(route.bodyLimit, head.startedMs + route.deadlineMs);
     const body = reading instanceof Promise ? await reading : reading;
@@ -71,15 +69,10 @@ export function createGateway(parts: Parts): Gateway {
     if (!Buffer.isBuffer(body)) return refuse(route.responder, entry, body);
     entry.bytes = body.length;
     const message: Message = { ...head, body };
-    for (const check of route.checks.message) {
-      const answer = check.examine(message);
-      const verdict = answer instanceof Promise ? await answer : answer;
-      if (verdict.reason !== undefined) {
-        sender.releaseBody();
-        return refuse(route.responder, entry, verdict);
-      }
-      entry.secret = verdict.secret ?? entry.secret;
-      entry.messageId = verdict.messageId ?? entry.messageId;
+    const unproved = await examine(route.checks.message, message, entry);
+    if (unproved !== undefined) {
+      sender.releaseBody();
+      return refuse(route.responder, entry, unproved);
     }
     entry.eventType = route.eventType(body);
     const client = route.clientOf(message);

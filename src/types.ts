@@ -78,6 +78,10 @@ export interface Pass {
   readonly secret?: number;
   /** The signed message id: only a signature that holds can vouch for one. */
   readonly messageId?: string;
+  /** What the check would have refused: it is in report mode, and proves nothing. */
+  readonly wouldRefuse?: Refusal;
+  /** How long the request was made to wait for its turn. */
+  readonly waitedMs?: number;
 }
 
 /** A check's "no", in one word. */

@@ -22,9 +22,13 @@ export interface Entry {
   eventType: string | undefined;
   /** Place of the signature secret that matched. */
   secret: number | undefined;
+  /** What checks in report mode would have refused, in their order; `undefined`: nothing. */
+  wouldRefuse: readonly Reason[] | undefined;
   bytes: number;
   upstream: string | undefined;
   upstreamStatus: number | undefined;
+  /** How long the request waited for its turn under a rate limit. */
+  waitedMs: number | undefined;
   bodyMs: number | undefined;
   upstreamMs: number | undefined;
 }
@@ -51,9 +55,11 @@ export function newEntry(
     messageId: undefined,
     eventType: undefined,
     secret: undefined,
+    wouldRefuse: undefined,
     bytes: 0,
     upstream: undefined,
     upstreamStatus: undefined,
+    waitedMs: undefined,
     bodyMs: undefined,
     upstreamMs: undefined,
   };

@@ -114,10 +114,16 @@ function requestFields(entry: Entry, totalMs: number): object {
     message_id: entry.messageId,
     event_type: entry.eventType,
     secret: entry.secret,
+    would_refuse: entry.wouldRefuse,
     bytes: entry.bytes,
     upstream: entry.upstream,
     upstream_status: entry.upstreamStatus,
-    ms: { total: round(totalMs), body: round(entry.bodyMs), upstream: round(entry.upstreamMs) },
+    ms: {
+      total: round(totalMs),
+      waited: round(entry.waitedMs),
+      body: round(entry.bodyMs),
+      upstream: round(entry.upstreamMs),
+    },
   };
 }
 

@@ -1,4 +1,7 @@
-import type tls from 'node:tls';
+import { once } from 'node:events';
+import net from 'node:net';
+import { Duplex } from 'node:stream';
+import tls from 'node:tls';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { type Authority, createAuthority, defaults, type Identity, type IssueOptions } from './support/ca.ts';
 import { expectDelivered, expectRefused } from './support/expect.ts';
@@ -153,6 +156,37 @@ describe('client_certificate: required', () => {
     const line = await required.line((one) => one.msg === 'connection refused', since);
     expect({ reason: line.reason, peer: line.peer }).toEqual({ reason, peer: { address: '127.0.0.1' } });
     expect(upstream.heads()).toBe(before);
+  });
+
+  test('a client without a certificate reads the alert, also when it is busy with writing its request', async () => {
+    const raw = net.connect({ host: '127.0.0.1', port: required.port });
+    const transport = new Duplex({
+      read() {},
+      write: (chunk, encoding, done) => raw.write(chunk, encoding, done),
+      destroy: (error, done) => {
+        raw.destroy();
+        done(error);
+      },
+    });
+    raw.on('data', (chunk) => transport.push(chunk));
+    raw.on('error', (error) => transport.destroy(error));
+    const { certificate: ca } = authority;
+    const socket = tls.connect({ socket: transport, servername: 'localhost', ca, minVersion: 'TLSv1.3' });
+    const failed = once(socket, 'error') as Promise<[NodeJS.ErrnoException]>;
+    socket.on('secureConnect', () => {
+      // Meanwhile nothing is read: a connection that was reset would be found so by one of the writes.
+      raw.pause();
+      let writes = 0;
+      const writing = setInterval(() => {
+        writes += 1;
+        if (writes < 10) transport.write('part of a request');
+        else {
+          clearInterval(writing);
+          raw.resume();
+        }
+      }, 5);
+    });
+    expect((await failed)[0].code).toBe('ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED');
   });
 
   test('TLS 1.1 is refused with the alert protocol_version', async () => {

@@ -6,6 +6,7 @@ import type { Peer, Refusal } from '../types.ts';
 import type { Newcomer } from './accept.ts';
 import { type FindIssuers, issuerFinder } from './chain.ts';
 import { certificateRefusal, identify, KnownCertificates } from './identify.ts';
+import { leaveTimeForAlert } from './last-word.ts';
 import { type CheckRevocation, revocationCheck } from './revocation.ts';
 import { type Trust, trustFinder } from './trust.ts';
 
@@ -72,8 +73,14 @@ export function openHandshakes(options: HandshakeOptions): Handshakes {
   });
 
   server.on('tlsClientError', (error: NodeJS.ErrnoException, socket) => {
-    const { address = '', isExpelled = false } = newcomerOf(socket, newcomers)?.seat ?? {};
+    const newcomer = newcomerOf(socket, newcomers);
+    const { address = '', isExpelled = false } = newcomer?.seat ?? {};
     if (isExpelled) return;
+    if (newcomer !== undefined && error.code?.startsWith('ERR_SSL_')) {
+      // Its handshake is over: what is left of it must keep no other from beginning.
+      newcomer.seat.moveTo('idle', performance.now());
+      leaveTimeForAlert(newcomer.socket);
+    }
     const code = error.code ?? error.message;
     const rejected: unknown = socket.authorizationError;
     if (code === 'ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE') refused(MISSING, address);

@@ -266,13 +266,12 @@ describe('what is under way when the client trust changes', () => {
       }
     };
     const senders = Promise.all(Array.from({ length: 6 }, (_, sender) => send(sender)));
-    for (let turn = 0; turn < 20; turn += 1)
+    for (let turn = 0; turn < 20 || answered.length <= 100; turn += 1)
       await reload(gateway, { 'ca.pem': turn % 2 === 0 ? first.certificate : both });
     isOver = true;
     await senders;
     const seen = new Set(upstream.requests.flatMap(({ rawHeaders }) => rawHeaders));
     expect(answered.filter((id) => !seen.has(id))).toEqual([]);
     expect(lost.filter((id) => seen.has(id))).toEqual([]);
-    expect(answered.length).toBeGreaterThan(100);
   });
 });

@@ -13,23 +13,8 @@ import { findRoute, routeTable } from '../../src/route/table.ts';
 import type { RateLimit } from '../../src/settings.ts';
 import { sqliteStore } from '../../src/store/sqlite.ts';
 import type { ClaimAnswer, Head } from '../../src/types.ts';
-
-const ROUNDS = 5;
-
-/** CPU nanoseconds of one call, as the median of five rounds after one that warms up. */
-function cost(calls: number, call: (place: number) => void): number {
-  const rounds = Array.from({ length: ROUNDS + 1 }, () => {
-    const before = process.cpuUsage();
-    for (let place = 0; place < calls; place += 1) call(place);
-    const { user, system } = process.cpuUsage(before);
-    return ((user + system) * 1000) / calls;
-  });
-  return rounds.slice(1).sort((a, b) => a - b)[Math.floor(ROUNDS / 2)] as number;
-}
-
-function report(name: string, nanoseconds: number): void {
-  console.log(`${name.padEnd(52)} ${Math.round(nanoseconds).toString().padStart(9)} ns`);
-}
+import { cost, report } from './cost.ts';
+import { messageParts } from './message-parts.ts';
 
 function routes(count: number): void {
   for (const suffix of ['', '/*']) {
@@ -164,3 +149,4 @@ for (const count of [1, 1_000_000]) rates(count);
 for (const remembered of [0, 1_000_000]) await claims(remembered);
 hostileHeads();
 hostilePaths();
+await messageParts();

@@ -61,6 +61,11 @@ const config = put(
         body_limit: '1KiB',
         methods: ['POST'],
       }),
+      route('wanted', {
+        sender: 'codat',
+        signature: { secrets: [ours] },
+        filter: { events: ['read.*'], tags: ['region:us'] },
+      }),
       route('token', { signature: { scheme: 'token', header: 'x-token', secrets: [token] } }),
       ...signers.map(({ name, keys, isPublic }) =>
         route(name, { sender: name, signature: { [isPublic ? 'public_keys' : 'secrets']: keys } }),
@@ -232,6 +237,23 @@ describe('each check', () => {
     expect(answers(serverOnly).certificate).toBe('certificate.untrusted');
   });
 
+  test.each([
+    ['passed', undefined, '{"eventType":"read.a","payload":{"referenceCompany":{"tags":{"region":"us"}}}}'],
+    [
+      'passed',
+      /^filtered: /,
+      '{"eventType":"read.a","payload":{"referenceCompany":{"tags":{"region":"uk"}}}}',
+    ],
+    ['passed', /^filtered: /, '{"eventType":"write.a","payload":{}}'],
+    ['filter.malformed', /JSON/, 'not JSON'],
+  ])('a filter: %s, %s', async (answer, detail, body) => {
+    const said = await explain(raw('/wanted', svixFields(body), body), '--address', '4.159.114.108');
+    expect(answers(said)).toMatchObject({ signature: 'passed', filter: answer });
+    const step = said.json.checks.find(({ check }) => check === 'filter');
+    if (detail === undefined) expect(step?.detail).toBeUndefined();
+    else expect(step?.detail).toMatch(detail);
+  });
+
   test('no route, another method, and a route that was named', async () => {
     expect((await explain(raw('/nowhere', [], ''))).json.reason).toBe('route.not_found');
     const got = await explain('GET /strict HTTP/1.1\r\nHost: localhost\r\n\r\n');
@@ -287,6 +309,13 @@ describe('a signature that does not hold', () => {
   test('but by the secret of another route, which is named', async () => {
     const said = await explain(raw('/events', svixFields(body, other), body));
     expect(said.json.signature?.findings).toMatchObject([{ kind: 'secret.route', route: 'ledger' }]);
+  });
+
+  test('but by the secret of another route for another body, two mistakes at once', async () => {
+    const said = await explain(raw('/events', svixFields(body, other), `${body}\n`));
+    expect(said.json.signature?.findings).toMatchObject([
+      { kind: 'secret.route+body.newline.added', route: 'ledger' },
+    ]);
   });
 
   test('by no secret that is known', async () => {

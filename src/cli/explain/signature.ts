@@ -2,7 +2,7 @@ import { signatureCheck } from '../../check/signature.ts';
 import type { RouteSettings, SenderProfile, SignatureSettings } from '../../settings.ts';
 import type { Message, Verdict } from '../../types.ts';
 import { isoTime } from '../events/time.ts';
-import { bodyVariants } from './body-variants.ts';
+import { type BodyVariant, bodyVariants } from './body-variants.ts';
 import { type Finding, formFindings, nothingHolds, timeFindings } from './findings.ts';
 import { holds } from './holds.ts';
 import { type PresentedHeaders, presentedHeaders, signatureHeaders, signedAtMs } from './presented.ts';
@@ -58,45 +58,40 @@ export function explainSignature(facts: SignatureFacts): SignatureReport | undef
   };
 }
 
-function tryVariants({ message, route, routes, senders }: SignatureFacts): {
-  findings: Finding[];
-  variants: number;
-} {
-  const rule = route.signature;
+/** Another reading of a message. */
+interface Reading {
+  readonly rule: SignatureSettings;
+  readonly message: Message;
+  readonly finding: Finding;
+}
+
+function tryVariants(facts: SignatureFacts): { findings: Finding[]; variants: number } {
+  const { message, route, senders } = facts;
+  const bodies = route.signature.scheme === 'token' ? [] : bodyVariants(message.body);
   const findings: Finding[] = [];
   let variants = 0;
-  const attempt = (one: SignatureSettings, of: Message, finding: Finding): void => {
+  const attempt = ({ rule, message: of, finding }: Reading): void => {
     variants += 1;
     // Of several spellings of one mistake the first will do.
     if (findings.some(({ kind, route: other }) => kind === finding.kind && other === finding.route)) return;
-    if (holds(one, of)) findings.push(finding);
+    if (holds(rule, of)) findings.push(finding);
   };
-  if (rule.scheme !== 'token')
-    for (const { kind, sentence, body } of bodyVariants(message.body))
-      attempt(
-        rule,
-        { ...message, body },
-        { kind: `body.${kind}`, sentence: `The signature holds for the body ${sentence}` },
-      );
-  for (const { kind, sentence, rule: one, message: of } of ruleVariants(rule, message))
-    attempt(one, of, { kind, sentence: `The signature holds ${sentence}` });
-  for (const { name, signature } of routes) {
-    if (signature === undefined || name === route.name) continue;
-    const finding = { kind: 'secret.route', route: name };
-    attempt({ ...rule, keys: signature.keys }, message, {
-      ...finding,
-      sentence: `The signature holds by a secret of the route ${name}: have the sender use the secret of this route, or send to that one.`,
+  const others = otherRules(facts);
+  for (const { kind, sentence, body } of bodies)
+    attempt({
+      rule: route.signature,
+      message: { ...message, body },
+      finding: { kind: `body.${kind}`, sentence: `The signature holds for the body ${sentence}` },
     });
-    attempt(signature, message, {
-      ...finding,
-      sentence: `The signature holds by the scheme and a secret of the route ${name}: have the sender send to that one, or give this route the same signature.`,
-    });
-  }
+  for (const reading of others) attempt(reading);
+  if (findings.length === 0 && others.length * bodies.length * message.body.length <= MOST_PAIRED_BYTES)
+    for (const reading of others) for (const body of bodies) attempt(both(reading, body));
   for (const { name, signature } of senders) foreign(name, signature);
   return { findings, variants };
 
   /** Another sender's headers, and whether this route's secret is good for them. */
   function foreign(name: string, other: SenderProfile['signature']): void {
+    const rule = route.signature;
     if (other === undefined) return;
     const own = signatureHeaders(rule);
     const there = signatureHeaders(other).find(
@@ -111,4 +106,47 @@ function tryVariants({ message, route, routes, senders }: SignatureFacts): {
       sentence: `The request carries ${there}, as ${name} signs, and this route expects ${own.join(' or ')}${isHeld ? "; by that sender's scheme it holds with this route's secret" : ''}: write sender: ${name} at the route, or send to the route of that sender.`,
     });
   }
+}
+
+/** Where every pair of a body and a rule is tried, so much is hashed at most: about a second. */
+const MOST_PAIRED_BYTES = 512 * 1024 * 1024;
+
+/** The message under other rules, and other routes' secrets. */
+function otherRules({ message, route, routes }: SignatureFacts): Reading[] {
+  const readings: Reading[] = [];
+  for (const { kind, sentence, rule, message: of } of ruleVariants(route.signature, message))
+    readings.push({ rule, message: of, finding: { kind, sentence: `The signature holds ${sentence}` } });
+  for (const { name, signature } of routes) {
+    if (signature === undefined || name === route.name) continue;
+    const finding = { kind: 'secret.route', route: name };
+    readings.push({
+      rule: { ...route.signature, keys: signature.keys },
+      message,
+      finding: {
+        ...finding,
+        sentence: `The signature holds by a secret of the route ${name}: have the sender use the secret of this route, or send to that one.`,
+      },
+    });
+    readings.push({
+      rule: signature,
+      message,
+      finding: {
+        ...finding,
+        sentence: `The signature holds by the scheme and a secret of the route ${name}: have the sender send to that one, or give this route the same signature.`,
+      },
+    });
+  }
+  return readings;
+}
+
+function both({ rule, message, finding }: Reading, { kind, sentence, body }: BodyVariant): Reading {
+  return {
+    rule,
+    message: { ...message, body },
+    finding: {
+      ...finding,
+      kind: `${finding.kind}+body.${kind}`,
+      sentence: `Two things at once. ${finding.sentence} And only for the body ${sentence}`,
+    },
+  };
 }

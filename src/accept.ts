@@ -77,18 +77,25 @@ export interface Acceptance {
  * an event that is stored after that is delivered all the same, and its copy is a duplicate. Never rejects.
  * @param stored called once it is on disk
  */
-export async function acceptEvent(
+export function acceptEvent(
   queue: Queue,
   { event, claim, withinMs }: Acceptance,
   stored: () => void,
 ): Promise<Refusal | undefined> {
-  const accepted = queue.accept(event, claim).then(
-    () => stored(),
-    (error: Error): Refusal => ({ reason: 'state.unavailable', detail: error.message }),
+  return storedWithin(withinMs, queue.accept(event, claim).then(stored));
+}
+
+/** Resolves once an event is stored, or in this time at the latest with what its sender is told instead. Never rejects. */
+export async function storedWithin(withinMs: number, storing: Promise<void>): Promise<Refusal | undefined> {
+  const ended = storing.catch(
+    (error: Error): Refusal => ({
+      reason: 'state.unavailable',
+      detail: error.message,
+    }),
   );
   const late = Promise.withResolvers<Refusal>();
   const timer = setTimeout(() => late.resolve(SLOW), Math.min(Math.max(withinMs, 0), LONGEST_WAIT_MS));
-  const refusal = await Promise.race([accepted, late.promise]);
+  const refusal = await Promise.race([ended, late.promise]);
   clearTimeout(timer);
   return refusal ?? undefined;
 }

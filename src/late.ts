@@ -76,7 +76,7 @@ export async function deliverOrQueue(
     wantsBody: (status) => isLate || route.responder.passesBody(status),
     settled: (given) => {
       settlement = given;
-      if (place !== undefined) exchanges.remove(place);
+      leave();
       if (claimIs !== 'being kept') end(given);
     },
   });
@@ -104,6 +104,11 @@ export async function deliverOrQueue(
   const meanwhile = settlement as Settlement | undefined;
   if (meanwhile?.status !== undefined) return answer(withoutBody(meanwhile));
   return answer({ ...TIMEOUT, detail: `${detail}, and the event is not stored: ${refusal.detail}` });
+
+  function leave(): void {
+    if (place !== undefined) exchanges.remove(place);
+    place = undefined;
+  }
 
   function end(settled: Settlement): void {
     sender.releaseBody();
@@ -134,6 +139,8 @@ export async function deliverOrQueue(
     const running = { exchange, startedMs, startedAt, rules: late.rules };
     const event = late.event(message, client, entry);
     await parts.handOver({ event, claim: claim?.held }, lateMs + LEASE_SPARE_MS, running);
+    // Among the deliveries it is waited for, and given up, from now on.
+    leave();
   }
 
   /** What waits for a connection is in nobody's hands once it is given up: it waits in the queue, and no attempt was made. */

@@ -1,7 +1,7 @@
 import type { Claim } from './claim.ts';
 import type { Exchange, Outgoing } from './deliver/exchange.ts';
 import { forward } from './deliver/forward.ts';
-import { deliverOrQueue, type ForwardingParts, type Sent } from './late.ts';
+import { deliverOrQueue, type ForwardingParts } from './late.ts';
 import { answerOf, refuse } from './outcome.ts';
 import { GONE, type Request, timeLeft } from './request.ts';
 import { Slots } from './slots.ts';
@@ -45,16 +45,20 @@ export function openForwarding(parts: ForwardingParts): Forwarding {
       sender.releaseBody();
       return refuse(route.responder, entry, GONE);
     }
-    const sent: Sent = { upstream, method, path, headers, body };
-    if (route.late !== undefined)
+    if (route.late !== undefined) {
+      const sent = { upstream, method, path, headers, body };
       return deliverOrQueue(request, route.late, { claim, sent, exchanges }, parts);
+    }
     const startedMs = performance.now();
     let kept: Promise<void> | undefined;
     let answered = false;
     let settled = false;
     let place: number | undefined;
     const outgoing: Outgoing = {
-      ...sent,
+      method,
+      path,
+      headers,
+      body,
       timeoutMs: timeLeft(route, message),
       lateMs: claim === undefined ? 0 : upstream.settings.lateMs,
       wantsBody: route.responder.passesBody,

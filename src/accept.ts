@@ -57,7 +57,7 @@ function orderKeyReader({ queue, sender }: RouteSettings): (message: Message) =>
 }
 
 /** Without a sender's deadline; a disk that takes longer is as good as none. */
-const LONGEST_WAIT_MS = 30_000;
+export const LONGEST_WAIT_MS = 30_000;
 const SLOW: Refusal = Object.freeze({
   reason: 'state.unavailable',
   detail: 'the state did not answer within the time the sender waits',

@@ -6,7 +6,7 @@ import type { ForwardingParts } from './late.ts';
 import { answerCopy, refuse } from './outcome.ts';
 import { type Entry, newEntry } from './record/entry.ts';
 import { recordedAtItsEnd } from './record/stream.ts';
-import { LEFT, type Request, type Route, timeLeft } from './request.ts';
+import { copyTimeLeft, LEFT, type Request, type Route, timeLeft } from './request.ts';
 import { acknowledge, responderFor } from './respond.ts';
 import type { Transformation } from './transformation.ts';
 import type { Handler, Head, Message, Refusal, Reply, Sender } from './types.ts';
@@ -82,7 +82,7 @@ export function createGateway(parts: Parts): Gateway {
       messageId: entry.messageId,
       leaseMs: route.timeoutMs + route.upstream.settings.lateMs + LEASE_SPARE_MS,
       rememberMs: route.rememberMs,
-      waitMs: timeLeft(route, message),
+      waitMs: copyTimeLeft(route, message),
     });
     const claimed = claiming instanceof Promise ? await claiming : claiming;
     if ('claim' in claimed) return take(request, claimed.claim);

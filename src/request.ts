@@ -1,4 +1,4 @@
-import type { eventMaker } from './accept.ts';
+import { type eventMaker, LONGEST_WAIT_MS } from './accept.ts';
 import type { attester } from './attest.ts';
 import type { Checks } from './check/index.ts';
 import type { Upstream } from './deliver/upstream.ts';
@@ -60,6 +60,12 @@ export interface Request {
 /** A sender that nobody can answer any more. */
 export const LEFT = 'the sender left before the answer';
 export const GONE: Refusal = Object.freeze({ reason: 'body.incomplete', detail: LEFT });
+
+/** How long a copy can be made to wait for what becomes of the first: its upstream's time, and that of storing it then. */
+export function copyTimeLeft(route: Route, head: Head): number {
+  const firstMs = route.late === undefined ? route.timeoutMs : route.timeoutMs + LONGEST_WAIT_MS;
+  return Math.min(firstMs, head.startedMs + route.deadlineMs - performance.now());
+}
 
 /** How long the sender can be made to wait from now. */
 export function timeLeft(route: Route, head: Head): number {

@@ -22,6 +22,8 @@ const body = '{"eventType":"late.test","payload":{"n":3}}';
 const LATE = 'the upstream was late';
 const DELIVERING = 'postern_queue_events{route="a",state="delivering"}';
 const DELIVERED = 'postern_deliveries_total{route="a",outcome="delivered"}';
+/** It waits for 1 s, and its upstream is late after half of that. */
+const SENDER = QUICK_SENDER.replace('deadline: 3s', 'deadline: 2s');
 const SCRIPT = `function handler(webhook) {
   webhook.payload = { was: webhook.payload.eventType, length: Object.keys(webhook.payload).length };
   return webhook;
@@ -42,13 +44,14 @@ beforeAll(async () => {
     route({ name: 'quick', path: '/quick', upstream: 'patient', sender: 'quick' }),
     route({ name: 'narrow', path: '/narrow', upstream: 'narrow' }),
     route({ name: 'gone', path: '/gone', upstream: 'gone' }),
-    route({ name: 'unsigned', path: '/unsigned', signature: undefined }),
+    route({ name: 'left', path: '/left', upstream: 'second' }),
+    route({ name: 'unsigned', path: '/unsigned', upstream: 'second', signature: undefined }),
     route({ name: 'one', path: '/one', concurrency: 1 }),
     route({ name: 'script', path: '/script', transform: 'script.js' }),
   );
   gateway = await start(
     { ...settings, upstreams: { ...settings.upstreams, gone: gone.url } },
-    { files: { 'senders/quick.yaml': QUICK_SENDER, 'script.js': SCRIPT } },
+    { files: { 'senders/quick.yaml': SENDER, 'script.js': SCRIPT } },
   );
 });
 afterEach(() => upstream.answer());
@@ -66,19 +69,22 @@ const route = (more: object = {}) => ({
 const config = (more: object = {}, ...routes: object[]) => ({
   state: { driver: 'sqlite', path: 'postern.db' },
   upstreams: {
-    slow: { targets: [upstream.url], timeout: '200ms', late: '20s' },
-    brief: { targets: [upstream.url], timeout: '200ms', late: '300ms' },
+    slow: { targets: [upstream.url], timeout: '400ms', late: '20s' },
+    second: { targets: [upstream.url], timeout: '1s', late: '20s' },
+    brief: { targets: [upstream.url], timeout: '400ms', late: '300ms' },
     patient: { targets: [upstream.url], timeout: '20s' },
-    narrow: { targets: [upstream.url], timeout: '300ms', connections: 1 },
+    narrow: { targets: [upstream.url], timeout: '400ms', connections: 1 },
   },
   routes: routes.length === 0 ? [route()] : routes,
   ...more,
 });
-const start = (settings: object = config(), options: StartOptions = {}): Promise<Gateway> =>
-  startGateway(settings as Parameters<typeof startGateway>[0], {
-    files: { 'senders/quick.yaml': QUICK_SENDER },
-    ...options,
-  });
+const start = async (settings: object = config(), options: StartOptions = {}): Promise<Gateway> => {
+  const files = { 'senders/quick.yaml': SENDER };
+  const started = await startGateway(settings as Parameters<typeof startGateway>[0], { files, ...options });
+  // With a connection to the upstream there, nothing is late for want of one.
+  await send(started, newId());
+  return started;
+};
 const preloaded = (name: string): StartOptions => ({
   preload: fileURLToPath(new URL(`./support/${name}`, import.meta.url)),
 });
@@ -136,7 +142,7 @@ describe('an upstream that answers after the deadline of its sender', () => {
     const { ms, ...line } = await delivery(gateway, id);
     expect(line).toMatchObject({ id: record.id, outcome: 'delivered', upstream_status: 200, route: 'a' });
     // From its beginning, and not from when it was late.
-    expect((ms as { upstream: number }).upstream).toBeGreaterThanOrEqual(199);
+    expect((ms as { upstream: number }).upstream).toBeGreaterThanOrEqual(399);
     await expectDuplicate(gateway, await send(gateway, id));
     expect(await metric(gateway, DELIVERING)).toBe(0);
     expect(await metric(gateway, DELIVERED)).toBe(before + 1);
@@ -268,14 +274,15 @@ describe('the sender', () => {
     expect(upstream.requests.filter((one) => headerOf(one, 'x-request-id') === id)).toHaveLength(2);
   });
 
-  test.each(['/a', '/unsigned'])('may have left: its event is stored all the same (%s)', async (path) => {
+  test.each(['/left', '/unsigned'])('may have left: its event is stored all the same (%s)', async (path) => {
     const since = gateway.lines.length;
     const { arrived, release } = holdAnswers(upstream);
     const connection = await connect(gateway);
-    const sign = path === '/a' ? { sign: { secret, id: newId() } } : {};
+    const sign = path === '/left' ? { sign: { secret, id: newId() } } : {};
     connection.send(requestBytes({ path, body, ...sign }));
     await arrived;
     connection.close();
+    await settled(gateway);
     const record = await gateway.record((one) => one.path === path, since);
     expect(record).toMatchObject({ outcome: 'queued', detail: LATE });
     expect(record.status).toBeUndefined();

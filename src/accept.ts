@@ -57,7 +57,7 @@ function orderKeyReader({ queue, sender }: RouteSettings): (message: Message) =>
 }
 
 /** Without a sender's deadline; a disk that takes longer is as good as none. */
-const LONGEST_WAIT_MS = 30_000;
+export const LONGEST_WAIT_MS = 30_000;
 const SLOW: Refusal = Object.freeze({
   reason: 'state.unavailable',
   detail: 'the state did not answer within the time the sender waits',
@@ -77,18 +77,25 @@ export interface Acceptance {
  * an event that is stored after that is delivered all the same, and its copy is a duplicate. Never rejects.
  * @param stored called once it is on disk
  */
-export async function acceptEvent(
+export function acceptEvent(
   queue: Queue,
   { event, claim, withinMs }: Acceptance,
   stored: () => void,
 ): Promise<Refusal | undefined> {
-  const accepted = queue.accept(event, claim).then(
-    () => stored(),
-    (error: Error): Refusal => ({ reason: 'state.unavailable', detail: error.message }),
+  return storedWithin(withinMs, queue.accept(event, claim).then(stored));
+}
+
+/** Resolves once an event is stored, or in this time at the latest with what its sender is told instead. Never rejects. */
+export async function storedWithin(withinMs: number, storing: Promise<void>): Promise<Refusal | undefined> {
+  const ended = storing.catch(
+    (error: Error): Refusal => ({
+      reason: 'state.unavailable',
+      detail: error.message,
+    }),
   );
   const late = Promise.withResolvers<Refusal>();
   const timer = setTimeout(() => late.resolve(SLOW), Math.min(Math.max(withinMs, 0), LONGEST_WAIT_MS));
-  const refusal = await Promise.race([accepted, late.promise]);
+  const refusal = await Promise.race([ended, late.promise]);
   clearTimeout(timer);
   return refusal ?? undefined;
 }

@@ -2,10 +2,11 @@ import { acceptEvent } from './accept.ts';
 import { addressSet } from './addresses.ts';
 import { RateTables } from './check/rate-tables.ts';
 import { compileRoute } from './compile.ts';
+import type { WorkerObserver } from './deliver/conclude.ts';
 import type { Deliveries } from './deliver/deliveries.ts';
 import type { TargetState, Upstream, UpstreamObserver } from './deliver/upstream.ts';
 import type { UpstreamPool } from './deliver/upstream-pool.ts';
-import type { WorkerObserver, WorkerRoute } from './deliver/worker.ts';
+import type { WorkerRoute } from './deliver/worker.ts';
 import { createGateway, type Gateway } from './gateway.ts';
 import { requestMatcher } from './match.ts';
 import type { Pulse } from './pulse.ts';
@@ -79,6 +80,8 @@ export function buildGateway(
   const gateway = createGateway({
     accept: (acceptance) =>
       acceptEvent(store.queue, acceptance, () => deliveries.wake(acceptance.event.route)),
+    handOver: async ({ event, claim }, leaseMs, running) =>
+      deliveries.takeOver(await store.queue.acceptLeased(event, claim, leaseMs), running),
     match: (head) => {
       const found = match(head);
       return 'reason' in found ? found : found.route;

@@ -2,7 +2,7 @@ import { eventMaker } from './accept.ts';
 import { type Attested, attester } from './attest.ts';
 import { checksFor } from './check/index.ts';
 import type { RateTables } from './check/rate-tables.ts';
-import { answerDeadlineMs, defaultTimeoutMs } from './deadline.ts';
+import { answerDeadlineMs, defaultTimeoutMs, lateAfterMs } from './deadline.ts';
 import type { Upstream } from './deliver/upstream.ts';
 import type { WorkerRoute } from './deliver/worker.ts';
 import { eventTypeReader } from './event-type.ts';
@@ -76,6 +76,10 @@ export function compileRoute(settings: RouteSettings, ground: Ground): CompiledR
     filter: settings.filter && messageFilter(settings.filter, sender),
     transform,
     queued: isQueue ? eventMaker(settings, fields) : undefined,
+    late:
+      settings.late === 'queue'
+        ? { afterMs: lateAfterMs(sender), event: eventMaker(settings, fields), rules: settings.queue }
+        : undefined,
     deadlineMs: answerDeadlineMs(sender),
     timeoutMs: upstream.settings.timeoutMs ?? defaultTimeoutMs(sender),
     claims: isLenient ? own.lenient(store, fellBack) : store,

@@ -107,6 +107,11 @@ export interface Queue {
    * then it will not be delivered either.
    */
   accept(event: QueuedEvent, claim: AcceptedClaim | undefined): Promise<void>;
+  /**
+   * The same for an event whose first delivery is under way: it is leased from the start, so that nobody else begins
+   * one. It must be in no order. Where it rejects, the claim is left as it was.
+   */
+  acceptLeased(event: QueuedEvent, claim: AcceptedClaim | undefined, leaseMs: number): Promise<Lease>;
   /** Takes events that are due, the longest due first. Rejects where the state is out of reach. */
   lease(route: string, request: LeaseRequest): Promise<LeaseAnswer>;
   /** Writes down an attempt and what becomes of the event. Resolves to false where the lease was overrun: nothing is changed then. */

@@ -1,19 +1,12 @@
 import type { Claim } from './claim.ts';
 import type { Exchange, Outgoing } from './deliver/exchange.ts';
 import { forward } from './deliver/forward.ts';
-import { pass, refuse } from './outcome.ts';
-import type { Entry } from './record/entry.ts';
+import { deliverOrQueue, type ForwardingParts } from './late.ts';
+import { answerOf, refuse } from './outcome.ts';
 import { GONE, type Request, timeLeft } from './request.ts';
 import { Slots } from './slots.ts';
 import type { Transformed } from './transformation.ts';
-import type { Refusal, Reply, Settlement } from './types.ts';
-
-/** Told of what no answer can say. */
-export interface ForwardingObserver {
-  /** What became of an exchange after its sender had been answered without it. */
-  late(entry: Entry, settlement: Settlement): void;
-  unkeptClaim(entry: Entry, error: unknown): void;
-}
+import type { Refusal, Reply } from './types.ts';
 
 /** Requests whose senders wait for the upstream. */
 export interface Forwarding {
@@ -27,14 +20,15 @@ export interface Forwarding {
 
 const DRAINING: Refusal = Object.freeze({ reason: 'gateway.draining' });
 
-export function openForwarding(observer: ForwardingObserver): Forwarding {
+export function openForwarding(parts: ForwardingParts): Forwarding {
   const exchanges = new Slots<Exchange>();
 
   async function deliver(
-    { route, message, sender, entry }: Request,
+    request: Request,
     claim: Claim | undefined,
     made?: Transformed,
   ): Promise<Reply | undefined> {
+    const { route, message, sender, entry } = request;
     const { method, body } = made ?? message;
     const upstream = made?.upstream ?? route.upstream;
     const path = made?.path ?? route.upstreamTarget(message);
@@ -50,6 +44,10 @@ export function openForwarding(observer: ForwardingObserver): Forwarding {
     if (sender.isGone && claim === undefined) {
       sender.releaseBody();
       return refuse(route.responder, entry, GONE);
+    }
+    if (route.late !== undefined) {
+      const sent = { upstream, method, path, headers, body };
+      return deliverOrQueue(request, route.late, { claim, sent, exchanges }, parts);
     }
     const startedMs = performance.now();
     let kept: Promise<void> | undefined;
@@ -68,8 +66,8 @@ export function openForwarding(observer: ForwardingObserver): Forwarding {
         settled = true;
         if (place !== undefined) exchanges.remove(place);
         sender.releaseBody();
-        kept = claim?.settle(settlement)?.catch((error) => observer.unkeptClaim(entry, error));
-        if (answered) observer.late(entry, settlement);
+        kept = claim?.settle(settlement)?.catch((error) => parts.unkeptClaim(entry, error));
+        if (answered) parts.late(entry, settlement);
       },
     };
     const exchange = forward(upstream, outgoing);
@@ -82,9 +80,7 @@ export function openForwarding(observer: ForwardingObserver): Forwarding {
     entry.upstreamMs = performance.now() - startedMs;
     // The sender hears of a success only when a copy of the event would be known for one.
     await kept;
-    if ('reason' in outcome) return refuse(route.responder, entry, outcome);
-    entry.upstreamStatus = outcome.status;
-    return pass(route.responder, message, entry, outcome);
+    return answerOf(route.responder, message, entry, outcome);
   }
 
   return {

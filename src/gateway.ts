@@ -1,20 +1,18 @@
 import { randomUUID } from 'node:crypto';
-import type { Acceptance } from './accept.ts';
 import { type Claim, claimEvent } from './claim.ts';
 import { examine } from './examine.ts';
-import { type Forwarding, type ForwardingObserver, openForwarding } from './forwarding.ts';
+import { type Forwarding, openForwarding } from './forwarding.ts';
+import type { ForwardingParts } from './late.ts';
 import { answerCopy, refuse } from './outcome.ts';
 import { type Entry, newEntry } from './record/entry.ts';
 import { recordedAtItsEnd } from './record/stream.ts';
-import { LEFT, type Request, type Route, timeLeft } from './request.ts';
+import { copyTimeLeft, LEFT, type Request, type Route, timeLeft } from './request.ts';
 import { acknowledge, responderFor } from './respond.ts';
 import type { Transformation } from './transformation.ts';
 import type { Handler, Head, Message, Refusal, Reply, Sender } from './types.ts';
 
-export interface Parts extends ForwardingObserver {
+export interface Parts extends ForwardingParts {
   readonly match: (head: Head) => Route | Refusal;
-  /** Stores an event and has it delivered; gives what its sender is told where it is not stored in time. Never rejects. */
-  readonly accept: (acceptance: Acceptance) => Promise<Refusal | undefined>;
   readonly record: (entry: Entry) => void;
   readonly refusedConnection: Handler['refuseConnection'];
   readonly failed: (entry: Entry, error: unknown) => void;
@@ -84,7 +82,7 @@ export function createGateway(parts: Parts): Gateway {
       messageId: entry.messageId,
       leaseMs: route.timeoutMs + route.upstream.settings.lateMs + LEASE_SPARE_MS,
       rememberMs: route.rememberMs,
-      waitMs: timeLeft(route, message),
+      waitMs: copyTimeLeft(route, message),
     });
     const claimed = claiming instanceof Promise ? await claiming : claiming;
     if ('claim' in claimed) return take(request, claimed.claim);

@@ -2,7 +2,7 @@ import { type Claim, type Claimed, isSuccess } from './claim.ts';
 import { factsOf, type Reason } from './reasons.ts';
 import type { Entry } from './record/entry.ts';
 import { acknowledge, type Responder } from './respond.ts';
-import type { Head, Refusal, Reply, Settlement } from './types.ts';
+import type { Head, Refusal, Reply, Settlement, UpstreamAnswer } from './types.ts';
 
 /** Writes into the entry why a request was not delivered; gives our own answer, `undefined` where none is possible. */
 export function refuse(responder: Responder, entry: Entry, refusal: Refusal): Reply | undefined {
@@ -30,6 +30,18 @@ export function pass(
   entry.outcome = reason === undefined ? 'delivered' : 'failed';
   entry.reason = reason;
   return reply;
+}
+
+/** What became of an exchange, as this sender reads it. */
+export function answerOf(
+  responder: Responder,
+  head: Head,
+  entry: Entry,
+  outcome: UpstreamAnswer | Refusal,
+): Reply | undefined {
+  if ('reason' in outcome) return refuse(responder, entry, outcome);
+  entry.upstreamStatus = outcome.status;
+  return pass(responder, head, entry, outcome);
 }
 
 /** Only the first copy of a signed event is delivered; the others get what became of it. */

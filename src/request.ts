@@ -1,10 +1,11 @@
-import type { eventMaker } from './accept.ts';
+import { type eventMaker, LONGEST_WAIT_MS } from './accept.ts';
 import type { attester } from './attest.ts';
 import type { Checks } from './check/index.ts';
 import type { Upstream } from './deliver/upstream.ts';
 import type { messageFilter } from './filter.ts';
 import type { Entry } from './record/entry.ts';
 import type { Responder } from './respond.ts';
+import type { QueueSettings } from './settings.ts';
 import type { Transformation } from './transformation.ts';
 import type { Claims, Head, Message, Refusal, Sender } from './types.ts';
 
@@ -29,12 +30,22 @@ export interface Route {
   readonly transform: Transformation | undefined;
   /** What of a request is kept until it is delivered; `undefined`: the sender waits for the upstream's answer. */
   readonly queued: ReturnType<typeof eventMaker> | undefined;
+  /** How an event is stored whose upstream is late; `undefined`: its sender is told 504. */
+  readonly late: LateQueue | undefined;
   /** From the head's first byte to the answer; infinite without a sender. */
   readonly deadlineMs: number;
   readonly timeoutMs: number;
   readonly claims: Claims;
   readonly rememberMs: number;
   readonly responder: Responder;
+}
+
+/** How the events of a forwarding route get onto its queue. */
+export interface LateQueue {
+  /** When an upstream is late, from the head's first byte; infinite without a sender's deadline. */
+  readonly afterMs: number;
+  readonly event: ReturnType<typeof eventMaker>;
+  readonly rules: QueueSettings;
 }
 
 /** A request that has passed its checks. */
@@ -49,6 +60,12 @@ export interface Request {
 /** A sender that nobody can answer any more. */
 export const LEFT = 'the sender left before the answer';
 export const GONE: Refusal = Object.freeze({ reason: 'body.incomplete', detail: LEFT });
+
+/** How long a copy can be made to wait for what becomes of the first: its upstream's time, and that of storing it then. */
+export function copyTimeLeft(route: Route, head: Head): number {
+  const firstMs = route.late === undefined ? route.timeoutMs : route.timeoutMs + LONGEST_WAIT_MS;
+  return Math.min(firstMs, head.startedMs + route.deadlineMs - performance.now());
+}
 
 /** How long the sender can be made to wait from now. */
 export function timeLeft(route: Route, head: Head): number {

@@ -167,6 +167,8 @@ export interface RouteSettings {
   readonly webhookDelivery: 'strip' | 'pass';
   /** Whether the sender waits for the upstream's answer, or for the disk alone. */
   readonly deliver: 'forward' | 'queue';
+  /** What becomes of a forwarded event whose upstream has not answered in time: 504, or the queue. */
+  readonly late: 'timeout' | 'queue';
   /** How what was accepted is delivered; a route that no longer queues may have some left. */
   readonly queue: QueueSettings;
   /** What is done while the shared state is out of reach: 503, or going by this process's own memory. */

@@ -52,6 +52,7 @@ beforeAll(async () => {
   const { authority, server } = await defaults();
   gateway = createGateway({
     accept: async () => ({ reason: 'state.unavailable' }),
+    handOver: () => Promise.reject(new Error('nothing is late')),
     match: ({ path }) => {
       if (path === '/broken') throw broken;
       if (path === '/claimed') return claimed;

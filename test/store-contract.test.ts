@@ -161,6 +161,75 @@ describe.each(DRIVERS.filter(({ isMissing }) => !isMissing))('$name', (driver) =
     });
   });
 
+  describe('an event that is accepted while its first delivery is under way', () => {
+    const acceptLeased = async (event: QueuedEvent, leaseMs = HOUR_MS, where = store): Promise<Lease> =>
+      where.queue.acceptLeased(event, await claimed(event, where), leaseMs);
+
+    test('is leased to whoever delivers it from the start, with all that it was accepted with', async () => {
+      const event = queuedEvent();
+      const one = await acceptLeased(event);
+      expect(one).toMatchObject({ event, attempt: 1, step: 1 });
+      expect(await lease(MANY)).toEqual([]);
+      expect(await countsOf()).toMatchObject({ waiting: 0, delivering: 1, dead: 0 });
+      expect(await settle(one, { state: 'waiting', dueMs: Date.now() })).toBe(true);
+      const again = await eventually(async () => (await lease())[0], 'the second attempt');
+      expect(again).toMatchObject({ attempt: 2, step: 2, event });
+      expect(await settle(again, DELIVERED, OK)).toBe(true);
+      expect(await countsOf()).toMatchObject({ waiting: 0, delivering: 0, dead: 0 });
+    });
+
+    test.each([DELIVERED, DEAD])('is settled like any other: $state', async (disposal) => {
+      const one = await acceptLeased(queuedEvent());
+      expect(await settle(one, disposal, OK)).toBe(true);
+      expect(await countsOf()).toMatchObject({ waiting: 0, delivering: 0, dead: disposal === DEAD ? 1 : 0 });
+      expect(await store.queue.lease('a', MANY)).toEqual({ leases: [], againMs: undefined });
+      expect(await settle(one, DELIVERED, OK)).toBe(false);
+    });
+
+    test('has its claim kept in the same step', async () => {
+      const event = queuedEvent();
+      const claim = await claimed(event);
+      const copy = await store.claim(claim.key, HOUR_MS);
+      if (copy.state !== 'in flight') throw new Error(copy.state);
+      await store.queue.acceptLeased(event, claim, HOUR_MS);
+      expect(await copy.settled).toMatchObject({ status: 202 });
+      expect(await store.claim(claim.key, HOUR_MS)).toEqual({ state: 'kept' });
+    });
+
+    test('may have no claim', async () => {
+      const event = queuedEvent({ messageId: undefined });
+      const one = await store.queue.acceptLeased(event, undefined, HOUR_MS);
+      expect(await lease(MANY)).toEqual([]);
+      await store.queue.giveBack(one, Date.now());
+      const again = await eventually(async () => (await lease())[0], 'its time');
+      expect(again).toMatchObject({ attempt: 1, event });
+    });
+
+    test('is another’s when its lease has ended, as a second attempt, and cannot be settled then', async () => {
+      const event = queuedEvent();
+      // Received a while ago: the lease counts from now.
+      const late = await acceptLeased({ ...event, receivedMs: Date.now() - 60_000 }, 100);
+      expect(await lease()).toEqual([]);
+      const again = await eventually(async () => (await lease())[0], 'the end of the lease');
+      expect(again).toMatchObject({ attempt: 2, event: { id: event.id } });
+      expect(await settle(late, DELIVERED, OK)).toBe(false);
+      expect(await settle(again, DELIVERED, OK)).toBe(true);
+    });
+
+    test('is not stored where its claim is not its own any more', async () => {
+      const event = queuedEvent();
+      const late = await claimed(event, store, 20);
+      const { token } = await eventually(async () => {
+        const answer = await store.claim(late.key, HOUR_MS);
+        return answer.state === 'owned' ? answer : undefined;
+      }, 'the end of the claim');
+      await expect(store.queue.acceptLeased(event, late, HOUR_MS)).rejects.toThrow(/overrun/);
+      expect((await store.claim(late.key, HOUR_MS)).state).toBe('in flight');
+      await store.keep(late.key, token, { status: 200 }, HOUR_MS);
+      expect(await store.queue.lease('a', MANY)).toEqual({ leases: [], againMs: undefined });
+    });
+  });
+
   describe('a lease', () => {
     test('is of those that are due for longest, and of as many as were asked for', async () => {
       const events = [await add(), await add(), await add()];
@@ -339,6 +408,17 @@ describe.each(DRIVERS.filter(({ isMissing }) => !isMissing))('$name', (driver) =
       expect(new Set(ids).size).toBe(20);
     });
 
+    test('never gets one whose first delivery is under way at the first, and gets it at once when that is gone', async () => {
+      const event = queuedEvent();
+      await store.queue.acceptLeased(event, await claimed(event), HOUR_MS);
+      const other = await state.open();
+      expect((await other.claim(keyOf(event), HOUR_MS)).state).toBe('kept');
+      expect(await lease(MANY, 'a', other)).toEqual([]);
+      await store.close();
+      const again = await eventually(async () => (await lease(ONE, 'a', other))[0], 'its end');
+      expect(again).toMatchObject({ attempt: 2, event });
+    });
+
     test('shares the pace of a route', async () => {
       const other = await state.open();
       for (let place = 0; place < 6; place += 1) await add();
@@ -398,6 +478,19 @@ describe.each(DRIVERS.filter(({ isMissing }) => !isMissing))('$name', (driver) =
       expect(found?.finishedMs).toBeGreaterThanOrEqual(receivedMs);
       expect(await events.read(found?.place as string)).toEqual(found);
       expect(await events.find(event.id, 'b')).toEqual([]);
+    });
+
+    test('sees of an event whose first delivery was under way when it was accepted that it is being delivered', async () => {
+      const events = await state.events();
+      const event = queuedEvent();
+      const one = await store.queue.acceptLeased(event, await claimed(event), HOUR_MS);
+      expect((await events.list({}, 10)).events).toMatchObject([{ state: 'delivering', attempts: 1 }]);
+      expect(await events.retry({})).toBe(0);
+      expect(await events.discard({})).toBe(0);
+      await settle(one, DELIVERED, OK);
+      const [found] = await events.find(event.id);
+      const log = [{ ...attemptOf(one, OK), startedMs: expect.any(Number) }];
+      expect(found).toMatchObject({ state: 'delivered', attempts: 1, status: 200, log });
     });
 
     test('lists by route, state, type, id and time, the newest first, in pages', async () => {

@@ -58,8 +58,13 @@ function shown(route: RouteSettings): Shown {
     upstream: `${route.upstream.name}${route.upstreamPath ?? ''} (${route.upstream.targets.map(({ name }) => name).join(', ')})`,
     transform: route.transform?.name ?? '-',
     attest: route.attest?.algorithm ?? '-',
-    deliver: route.deliver === 'queue' ? queueText(route.queue) : 'forward',
+    deliver: deliverText(route),
   };
+}
+
+function deliverText({ deliver, late, queue }: RouteSettings): string {
+  if (deliver === 'queue') return queueText(queue);
+  return late === 'queue' ? `forward; what is late: ${queueText(queue)}` : 'forward';
 }
 
 function queueText({ attempts, scheduleMs, giveUp, concurrency, pace, ordered }: QueueSettings): string {

@@ -33,15 +33,17 @@ const retry = section(
 
 /** The keys of a route that say how its queue is delivered. */
 export const queueShape = {
-  retry: retry.optional().describe('With deliver: queue, when a delivery is tried again.'),
+  retry: retry.optional().describe('With deliver: queue or late: queue, when a delivery is tried again.'),
   concurrency: integer('a number of deliveries', 1, 10_000)
     .optional()
     .describe(
-      'With deliver: queue, how many deliveries of this route may be under way at one time; default: 10.',
+      'With deliver: queue or late: queue, how many deliveries of this route may be begun from the queue at one time; default: 10.',
     ),
   deliver_rate: rate()
     .optional()
-    .describe("With deliver: queue, how many deliveries may begin in a span of time: the upstream's pace."),
+    .describe(
+      "With deliver: queue or late: queue, how many deliveries may begin from the queue in a span of time: the upstream's pace.",
+    ),
   ordered: scalar<OrderKey>({
     expected: 'certificate, company or header:NAME',
     pattern: 'certificate|company|header:.+',
@@ -66,17 +68,23 @@ export function checkQueue(
   path: Path,
   report: Report,
 ): void {
-  if (!right('deliver')) return;
+  if (!right('deliver', 'late')) return;
   if (values.deliver === 'forward') {
+    // What is forwarded waits for nothing, so the few that are late could keep no order.
+    const meaningful: readonly string[] =
+      values.late === 'queue' ? ['retry', 'concurrency', 'deliver_rate'] : [];
     for (const key of KEYS) {
-      if (values[key] !== undefined)
-        report.add(
-          [...path, key],
-          'has a meaning with "deliver: queue" only; write that, or remove it',
-          'key',
-        );
+      if (values[key] === undefined || meaningful.includes(key)) continue;
+      const where = key === 'ordered' ? '"deliver: queue"' : '"deliver: queue" or "late: queue"';
+      report.add([...path, key], `has a meaning with ${where} only; write that, or remove it`, 'key');
     }
     return;
+  }
+  if (values.late === 'queue') {
+    report.add(
+      [...path, 'late'],
+      'with "deliver: queue" no sender waits for the upstream, so nothing is late; remove one of the two',
+    );
   }
   if (values.on_state_loss === 'allow') {
     report.add(

@@ -208,6 +208,11 @@ export const routeSchema = section(
       .describe(
         'forward: wait for the upstream and answer with its answer; queue: answer 202 once the event is on disk, deliver it later.',
       ),
+    late: word(['timeout', 'queue'])
+      .prefault('timeout')
+      .describe(
+        'With deliver: forward, what becomes of an event whose upstream has not answered when the deadline nears: timeout: 504; queue: it is stored, the answer is 202, and the exchange runs on as its first delivery.',
+      ),
     ...queueShape,
     on_state_loss: word(['refuse', 'allow'])
       .prefault('refuse')

@@ -140,6 +140,7 @@ function assemble(
     attest: input.attest && { ...input.attest.key, keyId: input.attest.key_id },
     webhookDelivery: input.webhook_delivery,
     deliver: input.deliver,
+    late: input.late,
     queue: queueOf(input),
     onStateLoss: input.on_state_loss,
   });

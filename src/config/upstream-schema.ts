@@ -55,7 +55,9 @@ export const upstreamSchema = section(
     connect_timeout: duration().prefault('2s').describe('How long a connection to it may take to open.'),
     late: duration({ zero: true })
       .prefault('30s')
-      .describe('How long an exchange may run on after the sender got its 504.'),
+      .describe(
+        "How long an exchange may run on after the sender got its 504, or with the route's late: queue its 202.",
+      ),
     connections: integer('a number of connections', 1, 100_000)
       .prefault(64)
       .describe('How many connections may be open to each target.'),

@@ -46,9 +46,10 @@ export function warningsOf(
     const label = labelOf(index);
     const unsafeOpen =
       Object.hasOwn(raw[index] as object, 'unsafe_open') && String(raw[index].unsafe_open) === 'true';
-    if (route.deliver === 'queue' && settings.state.driver === 'memory') {
+    const key = queueing(route);
+    if (key !== undefined && settings.state.driver === 'memory') {
       warnings.push(
-        `${label}: deliver: queue with state.driver memory acknowledges events that end with the process; write driver: sqlite`,
+        `${label}: ${key}: queue with state.driver memory acknowledges events that end with the process; write driver: sqlite`,
       );
     }
     const sentences = [...ofRoute(route, unsafeOpen), ...ofStateLoss(route, settings.state)];
@@ -56,6 +57,12 @@ export function warningsOf(
   }
   warnings.push(...ofSharedSecrets(settings.routes, labelOf));
   return warnings;
+}
+
+/** The key by which a route acknowledges events from its queue; `undefined`: it does not. */
+function queueing({ deliver, late }: RouteSettings): 'deliver' | 'late' | undefined {
+  if (deliver === 'queue') return 'deliver';
+  return late === 'queue' ? 'late' : undefined;
 }
 
 /** What several processes on one port do not do together. */
@@ -184,10 +191,15 @@ function ofRoute(route: RouteSettings, unsafeOpen: boolean): string[] {
     );
   }
   const leftMs = answerDeadlineMs(sender);
-  const waits = route.deliver === 'forward';
+  const waits = queueing(route) === undefined;
   if (waits && sender !== undefined && upstream.timeoutMs !== undefined && upstream.timeoutMs > leftMs) {
     warnings.push(
       `the upstream ${upstream.name} may take ${upstream.timeoutMs / 1000}s, but ${sender.name} leaves ${leftMs / 1000}s; the sender gets 504 before that`,
+    );
+  }
+  if (route.late === 'queue' && upstream.lateMs === 0) {
+    warnings.push(
+      `late: queue cuts off what the upstream ${upstream.name} has taken, since its late is 0s, and delivers it once more; give it a time to run on`,
     );
   }
   if (certificate === 'none' && route.rateLimits.some((limit) => limit.key.by === 'certificate')) {

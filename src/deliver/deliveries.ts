@@ -1,5 +1,7 @@
-import type { Queue } from '../events.ts';
-import { Worker, type WorkerObserver, type WorkerRoute } from './worker.ts';
+import type { Lease, Queue } from '../events.ts';
+import type { WorkerObserver } from './conclude.ts';
+import { handedOver, type Running } from './handed-over.ts';
+import { Worker, type WorkerRoute } from './worker.ts';
 
 /** Everything that is delivered from the queue by this process, through all configurations. */
 export interface Deliveries {
@@ -10,6 +12,8 @@ export interface Deliveries {
   configure(routes: readonly WorkerRoute[]): void;
   /** An event of this route has been accepted. */
   wake(route: string): void;
+  /** An exchange that is under way is the first delivery of an event. It does not count for its route's `concurrency`. */
+  takeOver(lease: Lease, running: Running): void;
   /** Begins no more. */
   stop(): void;
   /** How many are under way. */
@@ -23,7 +27,10 @@ export function openDeliveries(queue: Queue, observer: WorkerObserver): Deliveri
   /** Of routes that are not configured any more: their last deliveries are still under way. */
   const leaving = new Set<Worker>();
   const all = () => [...workers.values(), ...leaving];
-  queue.watch((route) => workers.get(route)?.wake());
+  let isStopped = false;
+  const wake = (route: string) => workers.get(route)?.wake();
+  const others = handedOver({ queue, observer, isStopped: () => isStopped }, wake);
+  queue.watch(wake);
   return {
     configure: (routes) => {
       const names = new Set(routes.map(({ name }) => name));
@@ -41,12 +48,15 @@ export function openDeliveries(queue: Queue, observer: WorkerObserver): Deliveri
         workers.get(route.name)?.wake();
       }
     },
-    wake: (route) => workers.get(route)?.wake(),
+    wake,
+    takeOver: others.take,
     stop: () => {
+      isStopped = true;
       for (const worker of all()) worker.stop();
     },
-    underWay: () => all().reduce((sum, worker) => sum + worker.underWay, 0),
+    underWay: () => all().reduce((sum, worker) => sum + worker.underWay, others.underWay()),
     giveUpAll: () => {
+      others.giveUpAll();
       for (const worker of all()) worker.giveUpAll();
     },
   };

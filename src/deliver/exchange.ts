@@ -23,6 +23,8 @@ export interface Exchange {
   readonly answer: Promise<UpstreamAnswer | Refusal>;
   /** The target that the request went to; `undefined`: it never had a connection. */
   readonly target: string | undefined;
+  /** Whether its first byte may have been sent; one that is given up before that never is. */
+  readonly isSent: boolean;
   /** Ends the wait for the answer; the exchange itself ends too, unless it may run on. */
   giveUp(refusal: Refusal): void;
 }

@@ -52,6 +52,10 @@ class ForwardHandler implements Exchange, Sending, BodyStream {
     return this.#attempts.target;
   }
 
+  get isSent(): boolean {
+    return this.#controller !== undefined;
+  }
+
   get isOver(): boolean {
     return this.#phase === 'done';
   }
@@ -70,8 +74,7 @@ class ForwardHandler implements Exchange, Sending, BodyStream {
   giveUp(refusal: Refusal): void {
     if (this.#answered) return;
     this.#answer(refusal);
-    const begun = this.#controller !== undefined;
-    if (!begun || this.#settled || this.#outgoing.lateMs === 0) {
+    if (!this.isSent || this.#settled || this.#outgoing.lateMs === 0) {
       // Nothing of a request that still waits for its turn has been sent, so nothing can come of it later.
       this.#settle(refusal);
       this.#attempts.leave();

@@ -1,11 +1,17 @@
-import type { Attempt, Disposal, Lease, Queue } from '../events.ts';
-import { fieldValue } from '../fields.ts';
+import type { Lease, Queue } from '../events.ts';
 import type { QueueSettings } from '../settings.ts';
-import type { Refusal, UpstreamAnswer } from '../types.ts';
-import { excerptOf } from './excerpt.ts';
+import type { Refusal } from '../types.ts';
+import {
+  CANCELLED,
+  conclude,
+  type Delivery,
+  DRAINING,
+  LEASE_SPARE_MS,
+  UNREACHABLE_MS,
+  type WorkerObserver,
+} from './conclude.ts';
 import type { Exchange, Outgoing } from './exchange.ts';
 import { forward } from './forward.ts';
-import { disposalOf } from './schedule.ts';
 import type { Upstream } from './upstream.ts';
 
 /** What is sent, and to which upstream. */
@@ -22,26 +28,10 @@ export interface WorkerRoute {
   readonly ready: (lease: Lease) => Promise<Ready | 'cancelled' | Refusal>;
 }
 
-/** Told what becomes of deliveries. */
-export interface WorkerObserver {
-  attempted(lease: Lease, attempt: Attempt, disposal: Disposal): void;
-  /** The lease had been overrun: what came of this delivery does not count. */
-  overrun(lease: Lease, attempt: Attempt): void;
-  /** The queue cannot be asked; it is asked again until it can. */
-  failed(route: string, error: unknown): void;
-}
-
-/** Beyond its own time a delivery may take this long to be settled. */
-const LEASE_SPARE_MS = 5000;
 /** An event that found no place at its upstream is tried again after this. */
 const NO_PLACE_MS = 1000;
-/** A state that is out of reach is asked again after this. */
-const UNREACHABLE_MS = 500;
 /** A delivery that takes too long is ended: its answer would find nobody. */
 const UNWATCHED = { lateMs: 0, wantsBody: () => true, settled: () => undefined } as const;
-/** Nothing was sent, and that is what was wanted. */
-const CANCELLED = 'cancelled by its transformation';
-const DRAINING: Refusal = Object.freeze({ reason: 'gateway.draining' });
 
 /**
  * Delivers what one route has accepted, several at a time. It knows no more of the backlog than what it has leased, so
@@ -126,80 +116,31 @@ export class Worker {
     const { queue } = this.route;
     const startedMs = Date.now();
     const startedAt = performance.now();
-    const { answer, target } = await this.#send(lease);
-    if (answer !== CANCELLED && 'reason' in answer && answer.reason === 'gateway.overloaded') {
+    const { outcome, target } = await this.#send(lease);
+    if (outcome !== CANCELLED && 'reason' in outcome && outcome.reason === 'gateway.overloaded') {
       await this.#queue.giveBack(lease, Date.now() + NO_PLACE_MS);
       return;
     }
-    const attempt: Attempt = {
-      number: lease.attempt,
-      startedMs,
-      durationMs: Math.round(performance.now() - startedAt),
-      target,
-      ...(await factsOf(answer)),
-    };
-    const nowMs = Date.now();
-    const isCut = attempt.reason === 'gateway.draining';
-    const result = { status: attempt.status, retryAfter: retryAfterOf(answer), step: lease.step };
-    const disposal: Disposal =
-      answer === CANCELLED
-        ? { state: 'delivered' }
-        : isCut
-          ? { state: 'waiting', dueMs: nowMs }
-          : disposalOf(result, queue, nowMs);
-    await this.#settle(lease, attempt, disposal);
+    const writing = { queue: this.#queue, observer: this.#observer, isStopped: () => this.#isStopped };
+    await conclude({ lease, startedMs, startedAt, outcome, target }, queue, writing);
   }
 
-  async #send(
-    lease: Lease,
-  ): Promise<{ answer: UpstreamAnswer | Refusal | typeof CANCELLED; target: string | undefined }> {
+  async #send(lease: Lease): Promise<Pick<Delivery, 'outcome' | 'target'>> {
     const { timeoutMs, ready } = this.route;
     let exchange: Exchange;
     try {
       const outgoing = await ready(lease);
-      if (outgoing === 'cancelled') return { answer: CANCELLED, target: undefined };
-      if ('reason' in outgoing) return { answer: outgoing, target: undefined };
+      if (outgoing === 'cancelled') return { outcome: CANCELLED, target: undefined };
+      if ('reason' in outgoing) return { outcome: outgoing, target: undefined };
       exchange = forward(outgoing.upstream, { ...outgoing, ...UNWATCHED, timeoutMs });
     } catch (error) {
       // An event that cannot even be sent must not be tried for ever.
-      const answer: Refusal = { reason: 'gateway.error', detail: (error as Error).message };
-      return { answer, target: undefined };
+      const outcome: Refusal = { reason: 'gateway.error', detail: (error as Error).message };
+      return { outcome, target: undefined };
     }
     this.#exchanges.add(exchange);
-    const answer = await exchange.answer;
+    const outcome = await exchange.answer;
     this.#exchanges.delete(exchange);
-    return { answer, target: exchange.target };
+    return { outcome, target: exchange.target };
   }
-
-  /** What the upstream has taken must be written down, or it is delivered once more: it is tried until it can be. */
-  async #settle(lease: Lease, attempt: Attempt, disposal: Disposal): Promise<void> {
-    for (let isFirst = true; ; isFirst = false) {
-      try {
-        const isOurs = await this.#queue.settle(lease, attempt, disposal);
-        if (isOurs) this.#observer.attempted(lease, attempt, disposal);
-        else this.#observer.overrun(lease, attempt);
-        return;
-      } catch (error) {
-        if (this.#isStopped) throw error;
-        if (isFirst) this.#observer.failed(lease.event.route, error);
-        await new Promise((resolve) => setTimeout(resolve, UNREACHABLE_MS));
-      }
-    }
-  }
-}
-
-async function factsOf(
-  answer: UpstreamAnswer | Refusal | typeof CANCELLED,
-): Promise<Pick<Attempt, 'status' | 'reason' | 'detail' | 'answer'>> {
-  if (answer === CANCELLED)
-    return { status: undefined, reason: undefined, detail: answer, answer: Buffer.alloc(0) };
-  if ('reason' in answer) {
-    const { reason, detail } = answer;
-    return { status: undefined, reason, detail, answer: Buffer.alloc(0) };
-  }
-  return { status: answer.status, reason: undefined, detail: undefined, answer: await excerptOf(answer) };
-}
-
-function retryAfterOf(answer: UpstreamAnswer | Refusal | typeof CANCELLED): string | undefined {
-  return answer === CANCELLED || 'reason' in answer ? undefined : fieldValue(answer.headers, 'retry-after');
 }

@@ -53,7 +53,7 @@ export function certificateOf({ subject, fingerprint }: EventRow): QueuedEvent['
 }
 
 /** Names a lease: the event's row, and how often that was leased. */
-export function tokenOf({ seq, lease }: EventRow): string {
+export function tokenOf({ seq, lease }: Pick<EventRow, 'seq' | 'lease'>): string {
   return `${seq}.${lease}`;
 }
 

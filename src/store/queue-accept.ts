@@ -1,6 +1,7 @@
-import type { AcceptedClaim, Queue, QueuedEvent } from '../events.ts';
+import type { AcceptedClaim, Lease, Queue, QueuedEvent } from '../events.ts';
 import { UnconfirmedError } from './change.ts';
 import { OVERRUN } from './claims.ts';
+import { tokenOf } from './event-row.ts';
 import { type StoredPayload, storePayload } from './payload.ts';
 import type { QueueParts } from './queue.ts';
 import { REMOVABLE, type Removable } from './remove.ts';
@@ -8,10 +9,13 @@ import { REMOVABLE, type Removable } from './remove.ts';
 const COLUMNS =
   'id, route, client, message_id, event_type, state, due, received, order_key, address, subject, fingerprint, secret, bytes, size, sha256, key';
 
-export function acceptor(parts: QueueParts): Queue['accept'] {
-  const { database, writer, unconfirmed, order, books, clock, keeping, sealer, remove, watch } = parts;
+export function acceptor(parts: QueueParts): Pick<Queue, 'accept' | 'acceptLeased'> {
+  const { database, writer, unconfirmed, order, books, clock, keeping, sealer, remove, watch, owner } = parts;
   const insertEvent = database.prepare(
     `INSERT INTO events (attempts, base, lease, ${COLUMNS}) VALUES (0, 0, 0, ${COLUMNS.replaceAll(/\w+/g, '?')})`,
+  );
+  const lease = database.prepare(
+    "UPDATE events SET state = 'delivering', attempts = 1, lease = 1, owner = ?, until = ? WHERE seq = ?",
   );
   const insertPayload = database.prepare('INSERT INTO payloads (seq, head, body) VALUES (?, ?, ?)');
   const find = database.prepare(`SELECT ${REMOVABLE} FROM events WHERE seq = ? AND id = ?`);
@@ -46,7 +50,12 @@ export function acceptor(parts: QueueParts): Queue['accept'] {
     return seq;
   }
 
-  return async (event: QueuedEvent, claim: AcceptedClaim | undefined) => {
+  /** @param leaseMs `undefined`: its first delivery is still to begin. @returns its place */
+  async function store(
+    event: QueuedEvent,
+    claim: AcceptedClaim | undefined,
+    leaseMs: number | undefined,
+  ): Promise<number> {
     if (writer.problem !== undefined) throw new Error(writer.problem);
     const kept = claim && keeping(claim);
     const payload = storePayload(event, sealer);
@@ -61,6 +70,7 @@ export function acceptor(parts: QueueParts): Queue['accept'] {
           isOurs = kept?.write() !== false;
           if (!isOurs) return;
           seq = insert(event, payload);
+          if (leaseMs !== undefined) lease.run(owner, clock.now() + leaseMs, seq);
           unconfirmed.add(seq);
         },
         undo: () => {
@@ -73,12 +83,22 @@ export function acceptor(parts: QueueParts): Queue['accept'] {
       });
     } catch (error) {
       if (!(error instanceof UnconfirmedError)) unconfirmed.remove(seq);
-      kept?.failed(error as Error);
+      // Whoever delivers it already has the claim until that has ended.
+      if (leaseMs === undefined) kept?.failed(error as Error);
       throw error;
     }
     unconfirmed.remove(seq);
     if (!isOurs) throw new Error(OVERRUN);
     kept?.done();
+    return seq;
+  }
+
+  return {
+    accept: async (event, claim) => void (await store(event, claim, undefined)),
+    async acceptLeased(event, claim, leaseMs): Promise<Lease> {
+      const seq = await store(event, claim, leaseMs);
+      return { event, attempt: 1, step: 1, token: tokenOf({ seq, lease: 1 }) };
+    },
   };
 }
 

@@ -70,7 +70,7 @@ export function openQueue(options: QueueOptions): SqliteQueue {
   options.clock.onLeap = () => watch.wakeAll();
   return {
     queue: {
-      accept: acceptor(parts),
+      ...acceptor(parts),
       lease: leaser(parts),
       ...settler(parts),
       watch: (wake) => watch.add(wake),

@@ -1,4 +1,4 @@
-import type { Attempt, Disposal, Lease, Retention } from '../../events.ts';
+import type { Attempt, Disposal, Lease, QueuedEvent, Retention } from '../../events.ts';
 import type { Sealer } from '../seal.ts';
 import { indexKey, indexMember } from './event-index.ts';
 import { eventIn, factsIn, storedAttempt } from './job.ts';
@@ -6,6 +6,7 @@ import type { Link } from './link.ts';
 import type { Owner } from './owner.ts';
 import { deliveredBytesKey } from './retention.ts';
 import type { RouteJob, RouteQueue } from './route-queue.ts';
+import { type Born, seize } from './seize.ts';
 
 /** When an event whose content cannot be read is looked at again: the key may be given back. */
 const UNREADABLE_PAUSE_MS = 60_000;
@@ -25,6 +26,8 @@ export interface LeasesOptions {
 /** The jobs that this process delivers. */
 export interface Leases {
   take(at: RouteQueue, route: string, count: number, leaseMs: number): Promise<readonly Lease[]>;
+  /** Leases an event that was stored with a delay of its lease: nobody else could have taken it. Never rejects. */
+  begin(at: RouteQueue, event: QueuedEvent, born: Born): Promise<Lease>;
   settle(at: RouteQueue, lease: Lease, attempt: Attempt, disposal: Disposal): Promise<boolean>;
   giveBack(at: RouteQueue, lease: Lease, dueMs: number): Promise<void>;
   /** Whether the token of a lock is of an owner that is gone. */
@@ -41,15 +44,21 @@ export interface Progress {
 
 export function openLeases({ link, prefix, owner, sealer, retention, warn }: LeasesOptions): Leases {
   const held = new Map<string, RouteJob | undefined>();
+  const born = new Map<string, Born>();
   const warned = new Set<string>();
   let lastToken = 0;
   let last = { finishedMs: 0, count: 0 };
 
-  async function takeOne(at: RouteQueue, route: string): Promise<Lease | 'unreadable' | undefined> {
+  /** Held before it is asked for: a job that is ours and that we know nothing of is one whose answer did not arrive. */
+  function newToken(): string {
     lastToken += 1;
     const token = `${owner.name}:${lastToken}`;
-    // Before it is asked for: a job that is ours and that we know nothing of is one whose answer did not arrive.
     held.set(token, undefined);
+    return token;
+  }
+
+  async function takeOne(at: RouteQueue, route: string): Promise<Lease | 'unreadable' | undefined> {
+    const token = newToken();
     try {
       const job = await link.ask(() => at.worker.getNextJob(token, { block: false }));
       if (job === undefined) held.delete(token);
@@ -79,6 +88,19 @@ export function openLeases({ link, prefix, owner, sealer, retention, warn }: Lea
       await putBack(at, job, token, Date.now() + UNREADABLE_PAUSE_MS);
       return 'unreadable';
     }
+  }
+
+  /** @returns `undefined` where it is not ours any more */
+  async function jobOf(at: RouteQueue, token: string): Promise<RouteJob | undefined> {
+    const begun = born.get(token);
+    if (begun === undefined) return held.get(token);
+    // Whether it could be seized at once is not known.
+    const isOurs = await seize(link, at, begun, token);
+    const job = isOurs ? await link.ask(() => at.queue.getJob(begun.jobId)) : undefined;
+    born.delete(token);
+    if (job === undefined) held.delete(token);
+    else held.set(token, job);
+    return job;
   }
 
   /** As it was before it was leased: no attempt was made. */
@@ -173,15 +195,22 @@ export function openLeases({ link, prefix, owner, sealer, retention, warn }: Lea
       const taken = [first, ...settledOf(await Promise.allSettled(others))];
       return taken.filter((lease) => lease !== undefined && lease !== 'unreadable');
     },
+    async begin(at, event, begun) {
+      const token = newToken();
+      born.set(token, begun);
+      // Until its delay is over nobody takes it in any case, and settling asks again.
+      await seize(link, at, begun, token).catch(() => undefined);
+      return { event, attempt: 1, step: 1, token };
+    },
     async settle(at, lease, attempt, disposal) {
       const token = String(lease.token);
-      const job = held.get(token);
+      const job = await jobOf(at, token);
       if (job === undefined) return false;
       return finish(token, () => move(at, job, token, attempt, disposal));
     },
     async giveBack(at, lease, dueMs) {
       const token = String(lease.token);
-      const job = held.get(token);
+      const job = await jobOf(at, token);
       if (job === undefined) return;
       await putBack(at, job, token, dueMs).catch((error: unknown) => {
         // Then it is void, and taken over: nothing of it was sent.

@@ -55,10 +55,21 @@ export function sharedQueue(options: SharedQueueOptions): SharedQueue {
     return opened;
   }
 
-  async function store(event: QueuedEvent, jobId: string, claim: AcceptedClaim | undefined): Promise<void> {
+  /**
+   * @param delayMs how long nobody may deliver it
+   * @returns false where it is there already, and not done with
+   */
+  async function store(
+    event: QueuedEvent,
+    jobId: string,
+    claim: AcceptedClaim | undefined,
+    delayMs = 0,
+  ): Promise<boolean> {
     const { queue, base } = at(event.route);
-    const add = () =>
-      queue.add(jobName(event), jobData(event, sealer), { jobId, timestamp: event.receivedMs });
+    const timestamp = event.receivedMs;
+    // BullMQ counts the delay from the job's own time.
+    const delay = delayMs > 0 ? { delay: Math.max(Date.now() - timestamp, 0) + delayMs } : {};
+    const add = () => queue.add(jobName(event), jobData(event, sealer), { jobId, timestamp, ...delay });
     // Sent together, so done in this order: an event that is stored is in the index.
     const [isThere] = await link.ask((client) =>
       Promise.all([
@@ -68,9 +79,9 @@ export function sharedQueue(options: SharedQueueOptions): SharedQueue {
         add(),
       ]),
     );
-    if (isThere === 0) return;
+    if (isThere === 0) return true;
     const job = await link.ask(() => queue.getJob(jobId));
-    if (job === undefined || !isOld(job, event, claim)) return;
+    if (job === undefined || !isOld(job, event, claim)) return false;
     // BullMQ takes an event that it has had before for done.
     await link.ask(() => queue.remove(jobId));
     await link.ask(add);
@@ -78,15 +89,29 @@ export function sharedQueue(options: SharedQueueOptions): SharedQueue {
     await link.ask((client) => client.zrem(indexKey(prefix), member));
     if (job.returnvalue !== null && job.returnvalue !== undefined)
       await link.ask((client) => client.decrby(deliveredBytesKey(prefix), factsIn(job.name).bytes));
+    return true;
   }
 
   /** Removes what was refused for want of an answer, should it be stored all the same. */
-  async function withdraw(route: string, jobId: string): Promise<boolean> {
+  async function withdraw({ route, id }: QueuedEvent, jobId: string): Promise<boolean> {
     const { queue } = at(route);
     const job = await link.ask(() => queue.getJob(jobId));
     if (job === undefined) return false;
+    // Another copy of it may have been accepted since.
+    if (factsIn(job.name).id !== id) return true;
     if (job.finishedOn === undefined) await link.ask(() => queue.remove(jobId));
     return true;
+  }
+
+  function checkHeld(claim: AcceptedClaim | undefined): void {
+    if (claim !== undefined && !claims.holds(claim.key, claim.token))
+      throw new Error('the claim was overrun: another request has the event');
+  }
+
+  /** The event is stored: should its claim not be kept now, a copy is known by its job. */
+  async function keep(claim: AcceptedClaim | undefined): Promise<void> {
+    if (claim !== undefined)
+      await claims.keep(claim.key, claim.token, ACCEPTED, claim.rememberMs).catch(() => undefined);
   }
 
   const isVoid = (token: string) => leases.isVoid(token);
@@ -111,19 +136,29 @@ export function sharedQueue(options: SharedQueueOptions): SharedQueue {
 
   return {
     async accept(event, claim) {
-      if (claim !== undefined && !claims.holds(claim.key, claim.token))
-        throw new Error('the claim was overrun: another request has the event');
+      checkHeld(claim);
       const jobId = jobIdOf(event);
       try {
         await store(event, jobId, claim);
       } catch (error) {
         // Its sender will send it again, and nothing would tell the two apart.
-        if (event.messageId === undefined) again.add(() => withdraw(event.route, jobId));
+        if (event.messageId === undefined) again.add(() => withdraw(event, jobId));
         throw error;
       }
-      // The event is stored: should its claim not be kept now, a copy is known by its job.
-      if (claim !== undefined)
-        await claims.keep(claim.key, claim.token, ACCEPTED, claim.rememberMs).catch(() => undefined);
+      await keep(claim);
+    },
+    async acceptLeased(event, claim, leaseMs) {
+      checkHeld(claim);
+      const jobId = jobIdOf(event);
+      const isNew = await store(event, jobId, claim, leaseMs).catch((error) => {
+        // Its delivery goes on, and its sender may send it again.
+        again.add(() => withdraw(event, jobId));
+        throw error;
+      });
+      if (!isNew) throw new Error('another request has stored the event');
+      const lease = await leases.begin(at(event.route), event, { jobId, leaseMs });
+      await keep(claim);
+      return lease;
     },
     async lease(route, { count, leaseMs, pace: limit }) {
       const opened = at(route);

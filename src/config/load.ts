@@ -13,6 +13,7 @@ import { createShelf } from './shelf.ts';
 import { showConfiguration } from './show.ts';
 import { loadState } from './state.ts';
 import { loadTls, type Watched } from './tls.ts';
+import { type Unused, unusedOf } from './unused.ts';
 import { loadUpstreams } from './upstreams.ts';
 import { warningsOf } from './warnings.ts';
 
@@ -23,6 +24,8 @@ export interface Configuration {
   readonly warnings: readonly string[];
   /** What ends by itself: certificates and revocation lists. */
   readonly expiries: readonly Expiry[];
+  /** What has no effect. */
+  readonly unused: Unused;
 }
 
 /**
@@ -98,6 +101,7 @@ export function loadConfig(
     settings,
     warnings: warningsOf(settings, root, report, watched),
     expiries: expiriesOf(watched),
+    unused: unusedOf(settings, report, files),
   };
 }
 

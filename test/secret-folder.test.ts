@@ -79,6 +79,8 @@ describe('what happens in the folder is taken without a signal', () => {
   test('a secret that is rotated: the new one counts, the old one is let in until its file is gone', async () => {
     const gateway = await startGateway(config(route('acme')), { files: { 'codat/acme': old } });
     const codat = join(gateway.folder, 'codat');
+    const still = await startGateway(config(route('acme')), { files: { 'codat/acme': old } });
+    await writeFile(join(still.folder, 'codat/.hidden'), current);
     await expectMismatch(gateway, '/acme', current);
     await untilReloaded(gateway, async () => {
       await rename(join(codat, 'acme'), join(codat, 'acme.old'));
@@ -86,9 +88,13 @@ describe('what happens in the folder is taken without a signal', () => {
     });
     expect(await placeOf(gateway, '/acme', current)).toBe(0);
     expect(await placeOf(gateway, '/acme', old)).toBe(1);
+    await untilReloaded(gateway, () => writeFile(join(codat, 'acme.old2'), older, { mode: 0o600 }));
+    expect(await placeOf(gateway, '/acme', older)).toBe(2);
     await untilReloaded(gateway, () => rm(join(codat, 'acme.old')));
     await expectMismatch(gateway, '/acme', old);
     expect(await placeOf(gateway, '/acme', current)).toBe(0);
+    // It has looked as often, and found nothing new.
+    expect(still.lines.filter(({ msg }) => String(msg).startsWith('configuration '))).toEqual([]);
   });
 
   test('a file that goes missing is told, and what ran goes on', async () => {

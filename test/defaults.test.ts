@@ -26,6 +26,7 @@ const defaults = {
   upstream_path: `/webhooks/\${route}`,
 };
 const config = (more: Config = {}): Config => ({
+  limits: { event_loop_delay: '10s' },
   upstreams: { app: upstream.url },
   defaults: { ...defaults, ...more },
   routes: [

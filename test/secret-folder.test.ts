@@ -22,7 +22,9 @@ const route = (name: string, reference = `\${dir:codat/}`) => ({
   upstream: 'app',
   signature: { secrets: [reference] },
 });
-const config = (...routes: Config[]): Config => ({ upstreams: { app: upstream.url }, routes });
+// The machine may be busy with other tests: nothing here is about that.
+const limits = { event_loop_delay: '10s' };
+const config = (...routes: Config[]): Config => ({ limits, upstreams: { app: upstream.url }, routes });
 
 const send = (gateway: Gateway, path: string, secret: string) =>
   post(gateway, { path, body: '{}', sign: { secret } });

@@ -38,6 +38,8 @@ const ROUTES = [
 ];
 const config = (routes: readonly Config[] = ROUTES, more: Config = {}): Config => ({
   admin: { address: '127.0.0.1', port, token: TOKEN },
+  // The machine may be busy with other tests: nothing here is about that.
+  limits: { event_loop_delay: '10s' },
   upstreams: { app: upstream.url },
   routes,
   ...more,

@@ -3,6 +3,7 @@ import { answerDeadlineMs } from '../deadline.ts';
 import type { RouteSettings, Settings, UpstreamSettings } from '../settings.ts';
 import type { StateSettings } from '../state-settings.ts';
 import type { AddressValue } from '../types.ts';
+import { toldTogether } from './alike.ts';
 import { uncoveredAuthorities } from './crl.ts';
 import { expiriesOf, expiryWarning } from './expiry.ts';
 import { subjectOf } from './pem.ts';
@@ -53,7 +54,7 @@ export function warningsOf(
     warnings.push(...sentences.map((sentence) => `${label}: ${sentence}`));
   }
   warnings.push(...ofSharedSecrets(settings.routes, labelOf));
-  return warnings;
+  return toldTogether(warnings);
 }
 
 /** What several processes on one port do not do together. */

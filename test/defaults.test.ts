@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
@@ -140,4 +142,59 @@ test('a change of defaults is one of every route that takes the key', async () =
   expect(upstream.requests.at(-1)?.target).toBe('/later/consumer-20');
   await expectDelivered(gateway, await send('/codat/consumer-59', secretOf('consumer-59')));
   expect(upstream.requests.at(-1)?.target).toBe('/codat/consumer-59');
+});
+
+test('what nothing uses is told: upstreams, own sender profiles, keys of defaults', async () => {
+  await mkdir(join(gateway.folder, 'senders'));
+  const profile = readFileSync('config/senders/codat.yaml', 'utf8');
+  for (const name of ['used', 'left-over'])
+    await writeFile(join(gateway.folder, `senders/${name}.yaml`), profile);
+  const file = join(gateway.folder, 'unused.yaml');
+  const route = { name: 'one', path: '/one', sender: 'used', body_limit: '1KiB' };
+  const config = {
+    upstreams: { app: upstream.url, spare: upstream.url },
+    defaults: { upstream: 'app', body_limit: '2KiB' },
+    routes: [route, { ...route, name: 'two', path: '/two' }],
+  };
+  await writeFile(file, configText(config));
+  const { unused } = JSON.parse((await runCommand(['routes', '--config', file, '--json'])).stdout);
+  expect(unused).toEqual({
+    upstreams: ['spare'],
+    senders: ['left-over'],
+    files: [],
+    defaults: ['body_limit'],
+  });
+  expect((await runCommand(['routes', '--config', file])).stdout).toContain(
+    'unused:\nupstreams.spare: no route uses it\nsenders/left-over.yaml: no route uses it\ndefaults.body_limit: no route takes it\n',
+  );
+});
+
+test("the README's example is good, with a secret of its own for each route", async () => {
+  const [, example = ''] =
+    /## Many consumers\n[\s\S]*?```yaml\n([\s\S]*?)```/.exec(readFileSync('README.md', 'utf8')) ?? [];
+  const file = join(gateway.folder, 'example.yaml');
+  const folder = join(gateway.folder, 'example');
+  await mkdir(folder);
+  for (const name of ['acme', 'acme.old', 'bolinda', 'initech', 'umbrella'])
+    await writeFile(join(folder, name), newSecret(), { mode: 0o600 });
+  await writeFile(
+    file,
+    configText({ upstreams: { ledger: upstream.url } }) + example.replace('/run/secrets/codat', folder),
+  );
+  const { stdout, exitCode } = await runCommand(['check', '--config', file, '--json']);
+  expect([exitCode, JSON.parse(stdout).routes]).toEqual([0, 4]);
+  const { routes } = JSON.parse((await runCommand(['routes', '--config', file, '--json'])).stdout);
+  expect(
+    routes.map(({ name, path, rate, secrets }: Record<string, unknown[]>) => [
+      name,
+      path,
+      rate,
+      secrets?.length,
+    ]),
+  ).toEqual([
+    ['acme', '/codat/acme', '50 per 1 s, burst 50, by route', 2],
+    ['bolinda', '/codat/bolinda', '50 per 1 s, burst 50, by route', 1],
+    ['initech', '/codat/initech', '500 per 1 s, burst 500, by route', 1],
+    ['umbrella', '/codat/umbrella', '-', 1],
+  ]);
 });

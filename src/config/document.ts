@@ -89,7 +89,8 @@ export function readDocument(
     name,
     surroundings: env && { env, folder, read: (file) => readNoted(file, files) },
     list: (path) => {
-      const found = listNoted(path, files);
+      // Once: many routes take theirs from one folder.
+      const found = folders.get(path) ?? listNoted(path, files);
       folders.set(path, found);
       return found;
     },

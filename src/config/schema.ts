@@ -54,7 +54,7 @@ export const adminSchema = section(
     port: port().prefault(9901).describe('The port of the admin listener; 0 takes any free one.'),
     token: fieldValue('a token of visible characters', true)
       .optional()
-      .describe('The bearer token that /metrics and /config ask for; required off loopback.'),
+      .describe('The bearer token that /metrics, /config and /usage ask for; required off loopback.'),
   },
   'false, or a mapping with address, port and token',
 );

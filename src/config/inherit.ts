@@ -16,6 +16,8 @@ export interface Inheriting extends Report {
 interface Held extends Omit<Place, 'file'> {
   readonly sentence: string;
   readonly at: 'key' | 'value' | undefined;
+  /** What is said in place of the path. */
+  readonly named: Place;
 }
 
 /** Where a value is written. */
@@ -65,11 +67,12 @@ export function inheriting(base: Report): Inheriting {
         return file ?? source.originOf(origin, String((routes[path[1] as number] as Mapping).name));
       },
     },
-    add(path, sentence, at, named) {
+    add(path, sentence, at, name = path) {
       const { file, ...place } = placeOf(path);
+      const named = placeOf(name);
       const told = file === undefined ? sentence : `${sentence} (${file})`;
-      if (place.origin === place.path) base.add(place.path, told, at, named);
-      else held.push({ ...place, sentence: told, at });
+      if (place.origin === place.path) base.add(place.path, told, at, named.path);
+      else held.push({ ...place, sentence: told, at, named });
     },
     warn: (path, sentence) => base.warn(placeOf(path).origin, sentence),
     lines() {
@@ -83,9 +86,9 @@ export function inheriting(base: Report): Inheriting {
   function tell(problems: readonly Held[]): void {
     const key = problems[0]?.origin[1] as string;
     const isEverywhere = new Set(problems.map(({ path }) => path[1])).size === takers(key);
-    for (const { path, origin, sentence, at } of problems) {
-      if (isEverywhere) base.add(origin, sentence, at);
-      else base.add(path, `${sentence} (${key} is that of defaults)`, at);
+    for (const { path, origin, sentence, at, named } of problems) {
+      if (isEverywhere) base.add(origin, sentence, at, named.origin);
+      else base.add(path, `${sentence} (${key} is that of defaults)`, at, named.path);
     }
   }
 

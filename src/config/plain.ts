@@ -121,6 +121,7 @@ export function plainReader(
       const name = path[0] === 'routes' ? nameOf(path[1] as number) : undefined;
       const reference = folderReference(name === undefined ? node.value : nameRoute(node.value, name));
       if (reference === undefined) return undefined;
+      // `routes[0].signature.secrets[0]`, or the same in defaults: the route's own, and not a client's of it.
       const isOwn = path[path.length - 3] === 'signature' && path.length === (path[0] === 'routes' ? 5 : 4);
       const isNamed = reference.path.includes('${') || (isOwn && !reference.isAll);
       if (name === undefined && isNamed) return [UNKNOWN];

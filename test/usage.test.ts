@@ -188,7 +188,8 @@ describe('postern check asks the gateway that runs its configuration', () => {
     await gateway.stop();
     const alone = await run(gateway, 'check');
     expect([alone.exitCode, alone.stdout]).toEqual([0, expect.not.stringMatching(/note:|never matched/)]);
-    for (const answer of ['{"routes":[]}', undefined]) {
+    const escaping = { configuration: { file: '\x1b[2J', sha256: '' }, routes: [] };
+    for (const answer of ['{"routes":[]}', JSON.stringify(escaping), undefined]) {
       const stranger = createServer((_request, response) => {
         if (answer !== undefined) response.end(answer);
       }).listen(port, '127.0.0.1');

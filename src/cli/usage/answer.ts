@@ -9,11 +9,14 @@ const tally = z.object({
   last: z.iso.datetime().optional(),
 });
 
+/** Printed as it is: whoever listens where a gateway should must not write to the terminal. */
+const printable = z.string().regex(/^\P{C}*$/u);
+
 /** What `/usage` answers. */
 export const answerSchema = z.object({
   /** Which configuration runs, and where it was read. */
-  configuration: z.object({ file: z.string(), sha256: z.string() }),
-  routes: z.array(z.object({ route: z.string(), requests: tally, let_in: tally, secrets: z.array(tally) })),
+  configuration: z.object({ file: printable, sha256: z.string() }),
+  routes: z.array(z.object({ route: printable, requests: tally, let_in: tally, secrets: z.array(tally) })),
 });
 
 export type UsageAnswer = z.output<typeof answerSchema>;

@@ -64,7 +64,8 @@ export function inheriting(base: Report): Inheriting {
       isSubstituted: (path) => source.isSubstituted(placeOf(path).origin),
       originOf: (path) => {
         const { file, origin } = placeOf(path);
-        return file ?? source.originOf(origin, String((routes[path[1] as number] as Mapping).name));
+        const { name } = Object(routes[path[1] as number]) as Mapping;
+        return file ?? source.originOf(origin, typeof name === 'string' ? name : undefined);
       },
     },
     add(path, sentence, at, name = path) {

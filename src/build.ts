@@ -12,6 +12,7 @@ import { requestMatcher } from './match.ts';
 import type { Pulse } from './pulse.ts';
 import type { Log } from './record/log.ts';
 import type { Metrics } from './record/metrics.ts';
+import { countUse, type Usage, usageOf } from './record/usage.ts';
 import type { RouteSettings, Settings } from './settings.ts';
 import type { LenientClaims } from './store/redis/local.ts';
 import type { Runner } from './transform/runner.ts';
@@ -27,6 +28,8 @@ export interface Built {
   readonly workers: readonly WorkerRoute[];
   /** What the next configuration takes over of this one. */
   readonly rates: RateTables;
+  /** What each route and secret has met so far. */
+  readonly usage: Usage;
   /** Another has taken its place: its upstreams are closed when their last answers have ended. */
   readonly release: () => void;
 }
@@ -64,6 +67,7 @@ export function buildGateway(
   );
   const byName = new Map([...upstreams].map(([{ name }, upstream]) => [name, upstream]));
   const rates = new RateTables(before?.rates);
+  const usage = usageOf(settings.routes, before?.usage);
   const compiled = settings.routes.map((route) => ({
     path: route.path,
     host: route.host,
@@ -90,6 +94,7 @@ export function buildGateway(
       const totalMs = performance.now() - entry.startedMs;
       log.request(entry, totalMs);
       metrics.request(entry, totalMs);
+      countUse(usage, entry);
     },
     refusedConnection: ({ reason, detail }, address) => {
       log.logger.info({ peer: { address }, reason, detail }, 'connection refused');
@@ -113,6 +118,7 @@ export function buildGateway(
     targets: () => [...upstreams.values()].flatMap((upstream) => [...upstream.targets()]),
     workers: compiled.map(({ worker }) => worker),
     rates,
+    usage,
     release: () => {
       for (const upstream of upstreams.values()) lasting.upstreams.giveBack(upstream);
     },

@@ -4,6 +4,8 @@ import type { KeyObject } from 'node:crypto';
 export interface SignatureKey {
   readonly version: 'v1' | 'v1a';
   readonly key: KeyObject;
+  /** The file or the `${…}` that it was read from; left out where it is written in the configuration itself. */
+  readonly from?: string;
 }
 
 /** How a sender proves that a message is its own. */

@@ -52,6 +52,8 @@ const env = {
 
 // Whatever umask it was checked out with: a file that all may read draws a warning.
 chmodSync(join(GOLDEN, 'good/senders/one-line.txt'), 0o644);
+for (const folder of ['good/secrets', 'good/secrets-of-one', 'bad/secrets'])
+  for (const name of readdirSync(join(GOLDEN, folder))) chmodSync(join(GOLDEN, folder, name), 0o600);
 
 afterAll(() => rmSync(certs, { recursive: true }));
 

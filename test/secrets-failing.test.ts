@@ -51,6 +51,14 @@ const tree = () => ({
   ],
 });
 
+/** The same, of which a second route takes all but its name and path from `defaults`. */
+const shared = () => {
+  const { routes, ...rest } = tree();
+  const [{ name: _name, path: _path, ...defaults }] = routes as [(typeof routes)[0]];
+  const [first, second] = ['one', 'two'].map((name) => ({ name, path: `/${name}` }));
+  return { ...rest, defaults, routes: [first, { ...second, body_limit: '1KiB' }] };
+};
+
 const CRASHING = `--import ${new URL('support/crashing.mjs', import.meta.url).href}`;
 const crash = (way: string) => ({ NODE_OPTIONS: CRASHING, CRASH_AT_START: way });
 
@@ -127,11 +135,16 @@ describe('no secret is told by a start that fails', () => {
 
 describe('no message about a configuration tells', () => {
   /** What is said of the tree with each of these values in each of these places. */
-  function* messages(paths: readonly Path[], values: readonly unknown[], more = {}) {
+  function* messages(
+    paths: readonly Path[],
+    values: readonly unknown[],
+    more = {},
+    make: () => object = tree,
+  ) {
     const file = join(folder, 'mutated.yaml');
     for (const path of paths)
       for (const value of values) {
-        writeFileSync(file, stringify(replaced(tree(), path, value)));
+        writeFileSync(file, stringify(replaced(make(), path, value)));
         try {
           loadConfig(file, { ...env, ...more });
         } catch (error) {
@@ -152,8 +165,10 @@ describe('no message about a configuration tells', () => {
       { ['$' + '{WRONG}']: 1 },
       `\${WRONG`,
     ];
-    const said = [...messages(pathsOf(tree()), values, { WRONG: marked, LONG: marked.repeat(20) })];
-    expect(said.length).toBeGreaterThan(200);
+    const more = { WRONG: marked, LONG: marked.repeat(20) };
+    const inDefaults = pathsOf(shared()).filter(([top]) => top === 'defaults');
+    const said = [...messages(pathsOf(tree()), values, more), ...messages(inDefaults, values, more, shared)];
+    expect(said.length).toBeGreaterThan(400);
     for (const { path, value, message } of said)
       expect([path, value, leaks.in(message)]).toEqual([path, value, []]);
   });
@@ -164,8 +179,11 @@ describe('no message about a configuration tells', () => {
     const paths = pathsOf(tree()).filter((path) =>
       /token|authorization|signature|internal|attest|private_key/.test(path.join('.')),
     );
-    const said = [...messages(paths, values)];
-    expect(said.length).toBeGreaterThan(80);
+    const inDefaults = pathsOf(shared()).filter((path) =>
+      /^defaults\..*(?:auth|sign|attest)/.test(path.join('.')),
+    );
+    const said = [...messages(paths, values), ...messages(inDefaults, values, {}, shared)];
+    expect(said.length).toBeGreaterThan(160);
     for (const { path, value, message } of said)
       expect([path, value, leaks.in(message)]).toEqual([path, value, []]);
   });

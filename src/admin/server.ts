@@ -15,6 +15,8 @@ export interface AdminFacts {
   readonly metrics: () => Promise<{ body: string; type: string }>;
   /** The running configuration in YAML, without its secrets. */
   readonly config: () => string;
+  /** What each route and secret has met so far, as JSON. */
+  readonly usage: () => string;
 }
 
 export interface AdminServer {
@@ -24,8 +26,8 @@ export interface AdminServer {
 }
 
 /**
- * Serves `/healthz` (the process lives), `/readyz` (send traffic here), `/metrics` and `/config`, on a listener of its
- * own so that no sender can reach it. The token, where there is one, guards everything but the two probes.
+ * Serves `/healthz` (the process lives), `/readyz` (send traffic here), `/metrics`, `/config` and `/usage`, on a
+ * listener of its own so that no sender can reach it. The token, where there is one, guards everything but the two probes.
  * @throws Error where the address cannot be bound
  */
 export async function openAdmin(
@@ -72,6 +74,7 @@ async function serve(
   // RFC 9512.
   if (path === '/config')
     return answer(response, 200, facts.config(), { 'content-type': 'application/yaml' });
+  if (path === '/usage') return answer(response, 200, facts.usage(), { 'content-type': 'application/json' });
   if (path !== '/metrics') return answer(response, 404, 'not found\n');
   const { body, type } = await facts.metrics();
   return answer(response, 200, body, { 'content-type': type });

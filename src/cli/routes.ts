@@ -1,108 +1,44 @@
 import { Command } from 'commander';
 import { loadConfig } from '../config/load.ts';
-import type { Credential, QueueSettings, RateLimit, RouteSettings } from '../settings.ts';
+import type { Unused } from '../config/unused.ts';
 import { configError } from './exit.ts';
 import { configOption } from './options.ts';
+import { factsOf } from './routes/facts.ts';
+import { routeTable, secretTable } from './routes/table.ts';
+import { askUsage } from './usage/ask.ts';
+import { usageWarnings } from './usage/warnings.ts';
 
-/** One route as `postern routes` shows it: who may come in, what is checked, where it goes. Never a secret. */
-interface Shown {
-  name: string;
-  host: string;
-  path: string;
-  headers: string;
-  methods: string;
-  sender: string;
-  addresses: string;
-  certificate: string;
-  authorization: string;
-  signature: string;
-  rate: string;
-  upstream: string;
-  transform: string;
-  attest: string;
-  deliver: string;
-}
-
-/** `postern routes`: what is configured, as a table or JSON. */
+/** `postern routes`: who can come in where, and what is unused; as a table or JSON. */
 export function routesCommand(): Command {
   return new Command('routes')
-    .description('show the routes: who may come in, what is checked, where it goes')
+    .description('show who may come in where, what is checked, where it goes, and what is unused')
     .addOption(configOption())
-    .option('--json', 'print an array of routes as JSON')
+    .option('--json', 'print {"routes", "unused", "usage"} as JSON, nothing shortened')
     .addHelpText('after', '\nExample:\n  postern routes --json')
     .action(async ({ config, json }: { config: string; json?: true }) => {
-      const { settings } = await configError(() => loadConfig(config));
-      const routes = settings.routes.map(shown);
-      console.log(json ? JSON.stringify(routes, undefined, 2) : table(routes));
+      const { settings, unused } = await configError(() => loadConfig(config));
+      const { routes } = settings;
+      const asked = await askUsage(settings);
+      const counted = new Map(asked?.usage?.routes.map((usage) => [usage.route, usage]));
+      const facts = routes.map((route) => factsOf(route, counted.get(route.name)));
+      if (json) {
+        console.log(JSON.stringify({ routes: facts, unused, usage: asked?.note }, undefined, 2));
+        return;
+      }
+      const idle = asked?.usage === undefined ? [] : usageWarnings(routes, asked.usage);
+      const parts = [routeTable(routes, facts), secretTable(facts), ...unusedText(unused)];
+      if (idle.length > 0) parts.push(idle.join('\n'));
+      if (asked !== undefined) parts.push(`note: ${asked.note}`);
+      console.log(parts.filter((part) => part !== '').join('\n\n'));
     });
 }
 
-function shown(route: RouteSettings): Shown {
-  return {
-    name: route.name,
-    host: route.host ?? 'any',
-    path: route.path,
-    headers:
-      route.headers.map(({ name, value, secret }) => `${name}: ${secret ? '(secret)' : value}`).join(', ') ||
-      '-',
-    methods: route.methods?.join(',') ?? 'any',
-    sender: route.sender?.name ?? '-',
-    addresses: route.addresses === 'any' ? 'any' : route.addresses.join(', '),
-    certificate: certificateText(route),
-    authorization: route.authorization.map(credentialText).join(' or ') || '-',
-    signature:
-      route.signature === undefined
-        ? '-'
-        : `${route.signature.scheme}, ${route.signature.keys.length} secret(s)`,
-    rate: route.rateLimits.map(rateText).join(', ') || '-',
-    upstream: `${route.upstream.name}${route.upstreamPath ?? ''} (${route.upstream.targets.map(({ name }) => name).join(', ')})`,
-    transform: route.transform?.name ?? '-',
-    attest: route.attest?.algorithm ?? '-',
-    deliver: deliverText(route),
-  };
-}
-
-function deliverText({ deliver, late, queue }: RouteSettings): string {
-  if (deliver === 'queue') return queueText(queue);
-  return late === 'queue' ? `forward; what is late: ${queueText(queue)}` : 'forward';
-}
-
-function queueText({ attempts, scheduleMs, giveUp, concurrency, pace, ordered }: QueueSettings): string {
-  const texts = [
-    `queue, ${attempts} attempts (pauses ${scheduleMs.map((ms) => `${ms / 1000}s`).join(' ')})`,
-    `gives up on ${giveUp.join(' ') || 'no status'}`,
-    `${concurrency} at a time`,
+function unusedText({ upstreams, senders, files, defaults }: Unused): string[] {
+  const lines = [
+    ...upstreams.map((name) => `upstreams.${name}: no route uses it`),
+    ...senders.map((name) => `senders/${name}.yaml: no route uses it`),
+    ...files.map((file) => `${file}: no route uses it`),
+    ...defaults.map((key) => `defaults.${key}: no route takes it`),
   ];
-  if (pace !== undefined) texts.push(`${pace.count} per ${pace.perMs / 1000} s`);
-  if (ordered !== undefined)
-    texts.push(`in order by ${ordered.by === 'header' ? `header ${ordered.name}` : ordered.by}`);
-  return texts.join(', ');
-}
-
-function certificateText({ certificate }: RouteSettings): string {
-  if (certificate === 'none') return 'none';
-  const lists = [certificate.names, certificate.fingerprints, certificate.publicKeys].filter(
-    (list) => list !== undefined,
-  );
-  return lists.length === 0 ? 'any of client_ca' : lists.map((list) => list.join(' or ')).join(' and ');
-}
-
-function credentialText(credential: Credential): string {
-  return credential.kind === 'header' ? `header ${credential.name}` : credential.kind;
-}
-
-function rateText({ count, perMs, burst, key }: RateLimit): string {
-  const by = key.by === 'header' ? `header ${key.name}` : key.by;
-  return `${count} per ${perMs / 1000} s, burst ${burst}, by ${by}`;
-}
-
-/** Each route as a paragraph: a table of twelve columns fits no terminal. */
-function table(routes: readonly Shown[]): string {
-  const width = Math.max(...Object.keys(routes[0] ?? {}).map((key) => key.length));
-  return routes
-    .map(({ name, ...rest }) => {
-      const lines = Object.entries(rest).filter(([, value]) => value !== '-');
-      return [name, ...lines.map(([key, value]) => `  ${key.padEnd(width)}  ${value}`)].join('\n');
-    })
-    .join('\n\n');
+  return [lines.length === 0 ? 'nothing is unused' : `unused:\n${lines.join('\n')}`];
 }

@@ -1,21 +1,13 @@
 import { hash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import {
-  type Document,
-  isAlias,
-  isMap,
-  isScalar,
-  isSeq,
-  LineCounter,
-  type Node,
-  parseDocument,
-  type Scalar,
-} from 'yaml';
-import { audienceOf, fileTrouble, isWritableByAll } from './files.ts';
-import { keyOf, nodeAt, offsetOf, showNode } from './nodes.ts';
+import { isScalar, LineCounter, parseDocument } from 'yaml';
+import { fileTrouble } from './files.ts';
+import { listFolder, listNote, type SecretFolder } from './folder.ts';
+import { nodeAt, offsetOf, showNode } from './nodes.ts';
+import { type Origin, plainReader } from './plain.ts';
 import { ConfigError, createReport, type Report } from './problems.ts';
-import { hasSubstitution, type Surroundings, substitute } from './secrets.ts';
+import { hasSubstitution, nameRoute } from './secrets.ts';
 
 export type Path = readonly (string | number)[];
 
@@ -38,6 +30,22 @@ export interface Source {
   show(path: Path): string;
   /** Whether the value at `path` holds what a `${…}` brought in. */
   isSubstituted(path: Path): boolean;
+  /**
+   * What the value at `path` was read from, as it may be shown: it is written as nothing but one `${…}`.
+   * @param route the name that stands in it for `${route}`
+   */
+  originOf(path: Path, route?: string): string | undefined;
+  /** Whether something at `path` or below it may be another in each route. */
+  dependsOnRoute(path: Path): boolean;
+  /**
+   * The value at `path`, substituted, as if it stood at `as`.
+   * @param report is told what is wrong, by where it would stand
+   */
+  valueAt(path: Path, as: Path, report: Report): unknown;
+  /** Where the entries of a list came from, if a folder brought some of them in. */
+  originsOf(list: Path): readonly Origin[] | undefined;
+  /** The folders whose files were taken by name. */
+  readonly folders: ReadonlyMap<string, SecretFolder>;
 }
 
 /** By absolute path: the SHA-256 of what a file held when it was read; `undefined`: it could not be read. */
@@ -51,8 +59,13 @@ export function readNoted(file: string, files: FileNotes): Buffer {
   return bytes;
 }
 
-/** More than any configuration has; a few aliases of aliases can stand for more than memory holds. */
-const MAX_NODES = 5_000_000;
+/** Lists a folder and notes what it held. @throws what readdirSync throws */
+function listNoted(path: string, files: FileNotes): SecretFolder {
+  files.set(listNote(path), undefined);
+  const folder = listFolder(path);
+  files.set(listNote(path), folder.digest);
+  return folder;
+}
 
 /**
  * Reads a YAML 1.2 file. A value that cannot be substituted is reported and taken for text.
@@ -71,9 +84,21 @@ export function readDocument(
     const { line, col } = lineCounter.linePos(offset);
     return { line: Math.max(line, 1), column: Math.max(col, 1) };
   };
+  const folders = new Map<string, SecretFolder>();
+  const reader = plainReader(document, {
+    name,
+    surroundings: env && { env, folder, read: (file) => readNoted(file, files) },
+    list: (path) => {
+      // Once: many routes take theirs from one folder.
+      const found = folders.get(path) ?? listNoted(path, files);
+      folders.set(path, found);
+      return found;
+    },
+  });
   const source = {
     name,
     folder,
+    folders,
     value: undefined as unknown,
     read: (file: string) => readNoted(file, files),
     files,
@@ -83,9 +108,19 @@ export function readDocument(
     isSubstituted(path: Path): boolean {
       const node = nodeAt(document, path);
       return (
-        env !== undefined && isScalar(node) && typeof node.value === 'string' && hasSubstitution(node.value)
+        env !== undefined &&
+        isScalar(node) &&
+        typeof node.value === 'string' &&
+        // The name of a route is no secret.
+        hasSubstitution(nameRoute(node.value, ''))
       );
     },
+    originOf(path: Path, route = ''): string | undefined {
+      const node = nodeAt(document, path);
+      const text = isScalar(node) ? nameRoute(String(node.value), route) : '';
+      return /^\$\{[^{}]+\}$/.test(text) ? text : undefined;
+    },
+    ...reader,
   };
   const report = createReport(source);
   // What the parser makes of the lines after its first stumble is mostly noise.
@@ -98,8 +133,7 @@ export function readDocument(
   if (document.contents === null || (isScalar(document.contents) && document.contents.value === null)) {
     throw new ConfigError([`${name}:1:1 the file is empty; it needs at least tls, upstreams and routes`]);
   }
-  const { read } = source;
-  source.value = toPlain(document, report, env === undefined ? undefined : { env, folder, read });
+  source.value = reader.valueAt([], [], report);
   return report;
 }
 
@@ -128,80 +162,3 @@ function syntaxSentence(code: string, message: string, text: string, offset: num
   const hint = /[{[,].*\$\{/.test(line) ? `; inside { } and [ ] put \${…} in quotes: "\${NAME}"` : '';
   return `this is not YAML: ${words.charAt(0).toLowerCase()}${words.slice(1)}${hint}`;
 }
-
-/** Plain data out of the nodes: objects without a prototype, so that no key means anything but itself. */
-function toPlain(document: Document.Parsed, report: Report, surroundings: Surroundings | undefined): unknown {
-  const open = new Set<Node>();
-  let count = 0;
-  const convert = (node: unknown, path: Path): unknown => {
-    if (++count > MAX_NODES)
-      throw new ConfigError([
-        `${report.source.name}:1:1 the aliases stand for too many values; write them out`,
-      ]);
-    if (isAlias(node)) {
-      const target = node.resolve(document);
-      if (target === undefined) {
-        report.add(
-          path,
-          `there is no anchor &${node.source} before this alias; correct its name, or write the value out`,
-        );
-        return UNKNOWN;
-      }
-      if (open.has(target)) {
-        report.add(path, `the alias *${node.source} stands inside what it names; write the value out`);
-        return UNKNOWN;
-      }
-      return convert(target, path);
-    }
-    if (isScalar(node)) return plainScalar(node, path, report, surroundings);
-    if (!isMap(node) && !isSeq(node)) return null;
-    open.add(node);
-    let result: unknown;
-    if (isSeq(node)) {
-      result = node.items.map((item, index) => convert(item, [...path, index]));
-    } else {
-      const object: Record<string, unknown> = Object.create(null);
-      for (const pair of node.items) {
-        const key = keyOf(pair);
-        if (key === undefined) report.add(path, 'a key must be a plain word');
-        else if (key in object)
-          report.add([...path, key], 'this key is given twice; keep one of the two', 'key');
-        else object[key] = convert(pair.value, [...path, key]);
-      }
-      result = object;
-    }
-    open.delete(node);
-    return result;
-  };
-  return convert(document.contents, []);
-}
-
-function plainScalar(
-  node: Scalar,
-  path: Path,
-  report: Report,
-  surroundings: Surroundings | undefined,
-): unknown {
-  if (typeof node.value !== 'string' || surroundings === undefined || !hasSubstitution(node.value))
-    return node.value;
-  const result = substitute(node.value, {
-    ...surroundings,
-    read(file) {
-      const bytes = surroundings.read(file);
-      if (path.includes('public_keys')) {
-        // No secret; but whoever changes it signs as the sender.
-        if (isWritableByAll(file))
-          report.warn(path, `other users may change ${file}; run: chmod o-w ${file}`);
-        // A group that may read it is how a mounted secret reaches a service that is not root.
-      } else if (audienceOf(file)?.who === 'other users')
-        report.warn(path, `other users may read ${file}; run: chmod o-rwx ${file}`);
-      return bytes;
-    },
-  });
-  if ('text' in result) return result.text;
-  report.add(path, result.problem);
-  return UNKNOWN;
-}
-
-/** Stands for a value that could not be substituted: reported already, so nothing more is said of it. */
-export const UNKNOWN: unique symbol = Symbol('unknown');

@@ -1,6 +1,7 @@
 import { z } from 'zod';
-import { type Path, UNKNOWN } from './document.ts';
-import { pathText, type Report, suggestion } from './problems.ts';
+import type { Path } from './document.ts';
+import { UNKNOWN } from './plain.ts';
+import { type Report, suggestion } from './problems.ts';
 
 /** A section: a mapping of known keys; an unknown one is refused with the nearest known. */
 export function section<Shape extends z.core.$ZodLooseShape>(shape: Shape, expected: string) {
@@ -124,11 +125,7 @@ function reportIssue(issue: z.core.$ZodIssue, root: unknown, base: Path, report:
       const where = [...path, key];
       if (!SECRET_PLACES.has(lastKey(path)) || LIKE_A_KEY.test(key))
         report.add(where, sentences[index] ?? issue.message, 'key');
-      else
-        report.addAt(
-          report.source.offsetOf(where, 'key'),
-          `${pathText(path)}: this key is not known; give what is expected here`,
-        );
+      else report.add(where, 'this key is not known; give what is expected here', 'key', path);
     }
     return;
   }

@@ -3,6 +3,7 @@ import type { z } from 'zod';
 import type { Limits, RouteSettings, Settings, UpstreamSettings } from '../settings.ts';
 import { type FileNotes, readDocument } from './document.ts';
 import { type Expiry, expiriesOf } from './expiry.ts';
+import { inheriting } from './inherit.ts';
 import { type Partly, readSection, unknownKey } from './issues.ts';
 import { loadAdmin, loadListen } from './listen.ts';
 import { ConfigError, type Report } from './problems.ts';
@@ -12,6 +13,7 @@ import { createShelf } from './shelf.ts';
 import { showConfiguration } from './show.ts';
 import { loadState } from './state.ts';
 import { loadTls, type Watched } from './tls.ts';
+import { type Unused, unusedOf } from './unused.ts';
 import { loadUpstreams } from './upstreams.ts';
 import { warningsOf } from './warnings.ts';
 
@@ -22,6 +24,8 @@ export interface Configuration {
   readonly warnings: readonly string[];
   /** What ends by itself: certificates and revocation lists. */
   readonly expiries: readonly Expiry[];
+  /** What has no effect. */
+  readonly unused: Unused;
 }
 
 /**
@@ -35,13 +39,13 @@ export function loadConfig(
   env: NodeJS.ProcessEnv = process.env,
   files: FileNotes = new Map(),
 ): Configuration {
-  const report = readDocument(file, env, files);
-  const { value } = report.source;
-  if (!isMapping(value)) {
-    report.add([], `expected a mapping with tls, upstreams and routes, got ${report.source.show([])}`);
-    throw new ConfigError(report.lines());
+  const document = readDocument(file, env, files);
+  if (!isMapping(document.source.value)) {
+    document.add([], `expected a mapping with tls, upstreams and routes, got ${document.source.show([])}`);
+    throw new ConfigError(document.lines());
   }
-  const root = value as Readonly<Record<string, unknown>>;
+  const report = inheriting(document);
+  const root = report.source.value as Readonly<Record<string, unknown>>;
   const known = Object.keys(configurationSchema.shape);
   for (const key of Object.keys(root)) {
     if (!known.includes(key)) report.add([key], unknownKey(key, known), 'key');
@@ -97,6 +101,7 @@ export function loadConfig(
     settings,
     warnings: warningsOf(settings, root, report, watched),
     expiries: expiriesOf(watched),
+    unused: unusedOf(settings, report, files),
   };
 }
 

@@ -20,8 +20,11 @@ interface Problem {
 /** Collects what is wrong with one file. */
 export interface Report {
   readonly source: Source;
-  /** `at: 'key'` points at the key that `path` ends in, otherwise at its value, or at what encloses it. */
-  add(path: Path, sentence: string, at?: 'key' | 'value'): void;
+  /**
+   * `at: 'key'` points at the key that `path` ends in, otherwise at its value, or at what encloses it.
+   * @param named the path that is said in its place, where the key itself may be a secret
+   */
+  add(path: Path, sentence: string, at?: 'key' | 'value', named?: Path): void;
   addAt(offset: number, sentence: string): void;
   /** What is legal at `path`, but unwise. */
   warn(path: Path, sentence: string): void;
@@ -41,7 +44,8 @@ export function createReport(source: Source): Report {
   };
   return {
     source,
-    add: (path, sentence, at = 'value') => push(source.offsetOf(path, at), pathText(path), sentence),
+    add: (path, sentence, at = 'value', named = path) =>
+      push(source.offsetOf(path, at), pathText(named), sentence),
     addAt: (offset, sentence) => push(offset, '', sentence),
     warn: (path, sentence) => warnings.add(`${pathText(path)}: ${sentence}`),
     warnings: () => [...warnings],

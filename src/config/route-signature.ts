@@ -146,7 +146,11 @@ function keysOf(
   const keys = texts.map((text: unknown, index) => {
     // What is no text was reported with the route.
     const found = typeof text === 'string' && text !== '' ? readKey(kind, text) : undefined;
-    if (found === undefined || !('wrong' in found)) return found;
+    if (found === undefined) return undefined;
+    if (!('wrong' in found)) {
+      const from = report.source.originOf([...path, name, index]);
+      return from === undefined ? found : { ...found, from };
+    }
     const sentence = found.alone === true ? found.wrong : `this is no secret of a sender: ${found.wrong}`;
     report.add([...path, name, index], sentence);
     return undefined;

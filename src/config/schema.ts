@@ -1,9 +1,10 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
 import { networkEntry } from './addresses.ts';
+import { defaultsSchema, writtenRouteSchema } from './defaults.ts';
 import { either, list, section } from './issues.ts';
 import { readHostName } from './names.ts';
-import { routeSchema } from './route-schema.ts';
+import type { routeSchema } from './route-schema.ts';
 import { stateSchema } from './state.ts';
 import { upstreamSchema, upstreamText } from './upstream-schema.ts';
 import { duration, fieldValue, flag, integer, pemFile, scalar, size, text, word } from './values.ts';
@@ -53,7 +54,7 @@ export const adminSchema = section(
     port: port().prefault(9901).describe('The port of the admin listener; 0 takes any free one.'),
     token: fieldValue('a token of visible characters', true)
       .optional()
-      .describe('The bearer token that /metrics and /config ask for; required off loopback.'),
+      .describe('The bearer token that /metrics, /config and /usage ask for; required off loopback.'),
   },
   'false, or a mapping with address, port and token',
 );
@@ -207,7 +208,10 @@ export const configurationSchema = section(
         error: 'a mapping of names to upstreams, such as ledger: http://127.0.0.1:9000',
       })
       .describe('The internal services, by name.'),
-    routes: list(routeSchema, 'a list of routes with name, path and upstream').describe(
+    defaults: defaultsSchema
+      .optional()
+      .describe('Keys that every route takes that does not give them itself; each key whole.'),
+    routes: list(writtenRouteSchema, 'a list of routes with name, path and upstream').describe(
       'Who may come in, what is checked, and where it goes.',
     ),
   },

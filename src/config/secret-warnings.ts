@@ -12,9 +12,9 @@ export function ofRouteSecrets({ authorization, signature, attest }: RouteSettin
 }
 
 function ofSignature(signature: RouteSettings['signature']): string[] {
-  return (signature?.keys ?? []).flatMap(({ version, key }, index) => {
+  return (signature?.keys ?? []).flatMap(({ version, key, from }, index) => {
     if (version === 'v1a') return [];
-    const where = `signature.secrets[${index}]`;
+    const where = `signature.secrets[${index}]${from === undefined ? '' : ` (${from})`}`;
     const bytes = key.export();
     if (EXAMPLE_SECRETS.has(`whsec_${bytes.toString('base64')}`)) return [known(where)];
     return ofSecret(where, bytes.toString('latin1'));

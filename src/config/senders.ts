@@ -31,13 +31,19 @@ export function loadSender(name: string, configFolder: string, files: FileNotes 
 
 /** The names of all profiles that `loadSender` would find, sorted. */
 export function senderNames(configFolder: string): readonly string[] {
-  const files = [join(configFolder, 'senders'), BUILT_IN].flatMap((folder) =>
-    isThere(folder) ? readdirSync(folder) : [],
-  );
-  const names = files
+  return [...new Set([...namesIn(join(configFolder, 'senders')), ...namesIn(BUILT_IN)])].sort();
+}
+
+/** The names of the profiles beside a configuration, sorted; none where those are the built-in ones. */
+export function ownSenderNames(configFolder: string): readonly string[] {
+  const folder = resolve(configFolder, 'senders');
+  return folder === resolve(BUILT_IN) ? [] : namesIn(folder).sort();
+}
+
+function namesIn(folder: string): string[] {
+  return (isThere(folder) ? readdirSync(folder) : [])
     .filter((file) => /^[a-z0-9-]+\.yaml$/.test(file))
     .map((file) => file.slice(0, -'.yaml'.length));
-  return [...new Set(names)].sort();
 }
 
 function findProfile(name: string, configFolder: string): string | undefined {

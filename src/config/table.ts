@@ -12,7 +12,8 @@ function rowsOf(schema: JsonSchema, path: string): string[] {
     const place = path === '' ? key : `${path}.${key}`;
     const required = schema.required?.includes(key) === true;
     rows.push(`| \`${place}\` | ${cell(child.description ?? '')} | ${defaultOf(child, required)} |`);
-    rows.push(...below(child, place));
+    // What a route has is below routes.
+    if (place !== 'defaults') rows.push(...below(child, place));
   }
   return rows;
 }

@@ -3,12 +3,14 @@ import { answerDeadlineMs } from '../deadline.ts';
 import type { RouteSettings, Settings, UpstreamSettings } from '../settings.ts';
 import type { StateSettings } from '../state-settings.ts';
 import type { AddressValue } from '../types.ts';
+import { toldTogether } from './alike.ts';
 import { uncoveredAuthorities } from './crl.ts';
 import { expiriesOf, expiryWarning } from './expiry.ts';
 import { subjectOf } from './pem.ts';
 import type { Report } from './problems.ts';
 import { ofRouteSecrets, ofSecret, ofSharedSecrets } from './secret-warnings.ts';
 import type { Watched } from './tls.ts';
+import { unusedUpstreams } from './unused.ts';
 
 /**
  * What is legal but unwise, each as `where: sentence`. Never holds a secret.
@@ -29,10 +31,7 @@ export function warningsOf(
   }
   if (admin !== false && admin.token !== undefined) warnings.push(...ofSecret('admin.token', admin.token));
   warnings.push(...ofSharedPort(settings, report.source.isSubstituted(['admin', 'port'])));
-  const used = new Set(settings.routes.map((route) => route.upstream.name));
-  for (const name of settings.upstreams.keys()) {
-    if (!used.has(name)) warnings.push(`upstreams.${name}: no route uses it`);
-  }
+  for (const name of unusedUpstreams(settings)) warnings.push(`upstreams.${name}: no route uses it`);
   const upstreams = root.upstreams as Readonly<Record<string, unknown>>;
   for (const upstream of settings.upstreams.values()) {
     const given = Object(upstreams[upstream.name]) as object;
@@ -56,7 +55,7 @@ export function warningsOf(
     warnings.push(...sentences.map((sentence) => `${label}: ${sentence}`));
   }
   warnings.push(...ofSharedSecrets(settings.routes, labelOf));
-  return warnings;
+  return toldTogether(warnings);
 }
 
 /** The key by which a route acknowledges events from its queue; `undefined`: it does not. */

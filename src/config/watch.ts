@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import type { FileNotes } from './document.ts';
+import { isListNote, listDigest } from './folder.ts';
 
 const POLL_MS = 500;
 /** Many files are looked at less often, so that looking never costs a visible part of a core. */
@@ -74,11 +75,15 @@ async function stampOf(file: string): Promise<string> {
 
 async function anyDiffers(names: readonly string[], files: FileNotes): Promise<boolean> {
   for (const name of names) {
-    const digest = await readFile(name).then(
-      (bytes) => hash('sha256', bytes),
-      () => undefined,
-    );
+    const digest = isListNote(name) ? await listDigest(name) : await fileDigest(name);
     if (digest !== files.get(name)) return true;
   }
   return false;
+}
+
+function fileDigest(name: string): Promise<string | undefined> {
+  return readFile(name).then(
+    (bytes) => hash('sha256', bytes),
+    () => undefined,
+  );
 }

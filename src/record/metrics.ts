@@ -2,6 +2,8 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from '@pro
 import type { Attempt, Disposal, QueueCount } from '../events.ts';
 import type { Entry } from './entry.ts';
 import { queueGauges } from './queue-gauges.ts';
+import type { Usage } from './usage.ts';
+import { usageGauges } from './usage-gauges.ts';
 
 /** Seconds; the finest steps around what a fast upstream takes, the last ones around senders' deadlines. */
 const BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30];
@@ -16,6 +18,7 @@ export interface Gauges {
   bufferedBytes: () => number;
   ready: () => boolean;
   lostLogWrites: () => number;
+  usage: () => Usage;
   targets: () => Iterable<{ readonly upstream: string; readonly target: string; readonly isUp: boolean }>;
 }
 
@@ -207,6 +210,7 @@ export function openMetrics(): Metrics {
         gauges.ready() ? 1 : 0,
       );
       queueGauges(registers, gauges.queue);
+      usageGauges(registers, gauges.usage);
       new Gauge({
         name: 'postern_upstream_target_up',
         help: '1: takes requests; 0: ejected after failed connections or health checks.',

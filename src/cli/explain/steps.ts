@@ -132,8 +132,11 @@ function stepOf(
   { signature, authorization, addresses }: RouteSettings,
 ): Step {
   if (verdict.reason !== undefined) return refused(check, verdict);
-  if (verdict.secret !== undefined)
-    return passed(check, `secret ${verdict.secret + 1} of ${signature?.keys.length}`);
+  if (verdict.secret !== undefined) {
+    const from = signature?.keys[verdict.secret]?.from;
+    const file = from === undefined ? '' : ` (${from})`;
+    return passed(check, `secret ${verdict.secret + 1} of ${signature?.keys.length}${file}`);
+  }
   if (check === 'authorization' && authorization.length === 0) return passed(check, 'none is asked for');
   return passed(check, check === 'address' && addresses !== 'any' ? 'listed' : undefined);
 }

@@ -16,6 +16,7 @@ import type { Store } from '../../types.ts';
 import { bind } from '../bind.ts';
 import { CliError } from '../exit.ts';
 import { surviveFaults } from '../fault.ts';
+import { usageText } from '../usage/answer.ts';
 import { crowdNotes } from './crowding.ts';
 import { watchExpiries } from './expiring.ts';
 import { drain } from './leave.ts';
@@ -77,7 +78,8 @@ export async function run(
   // Before the gateway's own port: where that is shared, senders are let in the moment it is bound, and a start that
   // failed only then would lose them.
   const config = () => shownText(live.settings);
-  const facts = { notReady, amiss, metrics: () => metrics.text(), config };
+  const usage = () => usageText(live.settings, live.built.usage);
+  const facts = { notReady, amiss, metrics: () => metrics.text(), config, usage };
   const admin = await openAdminIfAny(settings, facts).catch(async (error) => {
     await close(parts);
     throw error;
@@ -98,6 +100,7 @@ export async function run(
     lostLogWrites: () => log.losses(),
     targets: () => live.built.targets(),
     queue: () => store.queue.counts(),
+    usage: () => live.built.usage,
   });
   for (const warning of [...warnings, ...roomWarnings(settings, parts)]) {
     log.logger.warn({ warning }, 'configuration');

@@ -1,0 +1,97 @@
+import type { Credential, QueueSettings, RateLimit, RouteSettings } from '../../settings.ts';
+import type { TallyText, UsageAnswer } from '../usage/answer.ts';
+
+/** One route as `postern routes --json` shows it: who may come in, what is checked, where it goes. Never a secret. */
+export interface RouteFacts {
+  readonly name: string;
+  readonly host: string;
+  readonly path: string;
+  readonly headers: string;
+  readonly methods: string;
+  readonly sender: string;
+  readonly addresses: string;
+  readonly certificate: string;
+  readonly authorization: string;
+  readonly signature: string;
+  readonly secrets: readonly SecretFacts[];
+  readonly rate: string;
+  readonly filter: string;
+  readonly upstream: string;
+  readonly transform: string;
+  readonly attest: string;
+  readonly deliver: string;
+  /** What a running gateway has counted; left out where none was asked. */
+  readonly requests?: TallyText;
+  readonly let_in?: TallyText;
+}
+
+export interface SecretFacts extends Partial<TallyText> {
+  /** The place that the record gives as `secret`. */
+  readonly secret: number;
+  /** The file or the variable that it was read from; left out where it is written in the configuration. */
+  readonly from: string | undefined;
+}
+
+export function factsOf(route: RouteSettings, usage?: UsageAnswer['routes'][number]): RouteFacts {
+  const { signature, filter } = route;
+  const keys = signature?.keys ?? [];
+  return {
+    name: route.name,
+    host: route.host ?? 'any',
+    path: route.path,
+    headers: headersText(route) || '-',
+    methods: route.methods?.join(',') ?? 'any',
+    sender: route.sender?.name ?? '-',
+    addresses: route.addresses === 'any' ? 'any' : route.addresses.join(', '),
+    certificate: certificateText(route),
+    authorization: route.authorization.map(credentialText).join(' or ') || '-',
+    signature: signature === undefined ? '-' : `${signature.scheme}, ${keys.length} secret(s)`,
+    secrets: keys.map(({ from }, place) => ({ secret: place, from, ...usage?.secrets[place] })),
+    rate: route.rateLimits.map(rateText).join(', ') || '-',
+    filter: [...(filter?.events ?? []), ...(filter?.tags ?? [])].join(', ') || '-',
+    upstream: `${route.upstream.name}${route.upstreamPath ?? ''} (${route.upstream.targets.map(({ name }) => name).join(', ')})`,
+    transform: route.transform?.name ?? '-',
+    attest: route.attest?.algorithm ?? '-',
+    deliver: deliverText(route),
+    ...(usage && { requests: usage.requests, let_in: usage.let_in }),
+  };
+}
+
+/** What a substitution brought in is not shown. */
+export function headersText({ headers }: RouteSettings): string {
+  return headers.map(({ name, value, secret }) => `${name}: ${secret ? '(secret)' : value}`).join(', ');
+}
+
+export function credentialText(credential: Credential): string {
+  return credential.kind === 'header' ? `header ${credential.name}` : credential.kind;
+}
+
+function deliverText({ deliver, late, queue }: RouteSettings): string {
+  if (deliver === 'queue') return queueText(queue);
+  return late === 'queue' ? `forward; what is late: ${queueText(queue)}` : 'forward';
+}
+
+function queueText({ attempts, scheduleMs, giveUp, concurrency, pace, ordered }: QueueSettings): string {
+  const texts = [
+    `queue, ${attempts} attempts (pauses ${scheduleMs.map((ms) => `${ms / 1000}s`).join(' ')})`,
+    `gives up on ${giveUp.join(' ') || 'no status'}`,
+    `${concurrency} at a time`,
+  ];
+  if (pace !== undefined) texts.push(`${pace.count} per ${pace.perMs / 1000} s`);
+  if (ordered !== undefined)
+    texts.push(`in order by ${ordered.by === 'header' ? `header ${ordered.name}` : ordered.by}`);
+  return texts.join(', ');
+}
+
+function certificateText({ certificate }: RouteSettings): string {
+  if (certificate === 'none') return 'none';
+  const lists = [certificate.names, certificate.fingerprints, certificate.publicKeys].filter(
+    (list) => list !== undefined,
+  );
+  return lists.length === 0 ? 'any of client_ca' : lists.map((list) => list.join(' or ')).join(' and ');
+}
+
+function rateText({ count, perMs, burst, key }: RateLimit): string {
+  const by = key.by === 'header' ? `header ${key.name}` : key.by;
+  return `${count} per ${perMs / 1000} s, burst ${burst}, by ${by}`;
+}

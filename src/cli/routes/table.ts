@@ -1,0 +1,107 @@
+import { durationText } from '../../config/duration-text.ts';
+import type { RateLimit, RouteSettings } from '../../settings.ts';
+import type { TallyText } from '../usage/answer.ts';
+import { credentialText, headersText, type RouteFacts } from './facts.ts';
+
+interface Column {
+  readonly name: string;
+  readonly cell: (route: RouteSettings, facts: RouteFacts) => string;
+}
+
+const NOTHING = '-';
+
+const COLUMNS: readonly Column[] = [
+  { name: 'route', cell: ({ name }) => name },
+  { name: 'entrance', cell: entranceText },
+  { name: 'from', cell: ({ addresses }) => (addresses === 'any' ? 'any' : firstOf(addresses)) },
+  { name: 'certificate', cell: certificateText },
+  { name: 'authorization', cell: ({ authorization }) => authorization.map(credentialText).join(' or ') },
+  { name: 'signature', cell: signatureText },
+  { name: 'rate', cell: ({ rateLimits }) => firstOf(rateLimits.map(rateText)) },
+  { name: 'then', cell: thenText },
+  { name: 'goes to', cell: ({ deliver, upstream }) => `${deliver} -> ${upstream.name}` },
+  { name: 'requests', cell: (_, { requests }) => requests?.count.toString() ?? '' },
+  { name: 'the last', cell: (_, { requests }) => (requests === undefined ? '' : lastText(requests)) },
+];
+
+/** The routes as a table, a line each; a column in which nothing would stand is left out. */
+export function routeTable(routes: readonly RouteSettings[], facts: readonly RouteFacts[]): string {
+  const columns = COLUMNS.map(({ name, cell }) => [
+    name,
+    ...routes.map((route, place) => cell(route, facts[place] as RouteFacts) || NOTHING),
+  ]).filter(([, ...cells]) => cells.some((cell) => cell !== NOTHING));
+  return aligned(
+    routes.map((_, place) => columns.map((column) => column[place + 1] ?? '')),
+    columns,
+  );
+}
+
+/** Where each secret of each route was read from, by the place under which the record names it. */
+export function secretTable(facts: readonly RouteFacts[]): string {
+  const rows = facts.flatMap(({ name, secrets }) =>
+    secrets.map((secret): string[] => {
+      const { count, from = 'written in the configuration' } = secret;
+      const used = count === undefined ? [] : [String(count), lastText(secret)];
+      return [name, String(secret.secret), from, ...used];
+    }),
+  );
+  if (rows.length === 0) return '';
+  const heads = ['route', 'secret', 'read from', 'matches', 'the last'].slice(0, rows[0]?.length);
+  const columns = heads.map((head, place) => [head, ...rows.map((row) => row[place] ?? '')]);
+  return aligned(rows, columns);
+}
+
+/** @param columns each with its head first */
+function aligned(rows: readonly (readonly string[])[], columns: readonly (readonly string[])[]): string {
+  const widths = columns.map((cells) => Math.max(...cells.map((cell) => cell.length)));
+  const heads = columns.map(([head = '']) => head);
+  return [heads, ...rows]
+    .map((row) =>
+      row
+        .map((cell, place) => cell.padEnd(widths[place] ?? 0))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
+}
+
+function entranceText(route: RouteSettings): string {
+  const headers = headersText(route);
+  return `${route.host ?? ''}${route.path}${headers === '' ? '' : ` if ${headers}`}`;
+}
+
+function certificateText({ certificate }: RouteSettings): string {
+  if (certificate === 'none') return 'none';
+  const { names = [], fingerprints = [], publicKeys = [] } = certificate;
+  const digests = [...fingerprints, ...publicKeys].map((digest) => digest.slice(0, 'sha256:'.length + 8));
+  return firstOf([...names, ...digests]) || 'any of client_ca';
+}
+
+function signatureText({ signature }: RouteSettings): string {
+  if (signature === undefined) return '';
+  const { length } = signature.keys;
+  const noun = signature.scheme === 'public-key' ? 'key' : 'secret';
+  return `${signature.scheme}, ${length} ${noun}${length === 1 ? '' : 's'}`;
+}
+
+function rateText({ count, perMs, key }: RateLimit): string {
+  const by = key.by === 'header' ? `header ${key.name}` : key.by;
+  return `${count}/${durationText(perMs).replace(/^1(?=\D)/, '')}${by === 'route' ? '' : ` by ${by}`}`;
+}
+
+function thenText({ filter, transform, attest }: RouteSettings): string {
+  const steps = { filter, transform, attest };
+  return Object.entries(steps)
+    .flatMap(([name, step]) => (step === undefined ? [] : [name]))
+    .join(', ');
+}
+
+/** The first of a list, and how many more there are. */
+function firstOf(list: readonly string[]): string {
+  const [first = '', ...rest] = list;
+  return rest.length === 0 ? first : `${first} +${rest.length}`;
+}
+
+function lastText({ last }: Partial<TallyText>): string {
+  return last === undefined ? 'never' : `${last.slice(0, 'YYYY-MM-DDTHH:MM:SS'.length)}Z`;
+}

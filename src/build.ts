@@ -1,12 +1,14 @@
 import { acceptEvent } from './accept.ts';
 import { addressSet } from './addresses.ts';
 import { RateTables } from './check/rate-tables.ts';
+import { clientChooser, settingsOf } from './clients.ts';
 import { compileRoute } from './compile.ts';
 import type { Deliveries } from './deliver/deliveries.ts';
 import type { TargetState, Upstream, UpstreamObserver } from './deliver/upstream.ts';
 import type { UpstreamPool } from './deliver/upstream-pool.ts';
 import type { WorkerObserver, WorkerRoute } from './deliver/worker.ts';
 import { createGateway, type Gateway } from './gateway.ts';
+import { ownerOf } from './lane.ts';
 import { requestMatcher } from './match.ts';
 import type { Pulse } from './pulse.ts';
 import type { Log } from './record/log.ts';
@@ -63,25 +65,26 @@ export function buildGateway(
   );
   const byName = new Map([...upstreams].map(([{ name }, upstream]) => [name, upstream]));
   const rates = new RateTables(before?.rates);
-  const compiled = settings.routes.map((route) => ({
-    path: route.path,
-    host: route.host,
-    headers: route.headers,
-    ...compileRoute(route, {
-      ...lasting,
-      upstream: upstreams.get(route.upstream) as Upstream,
-      upstreamOf: (name) => byName.get(name),
-      rates,
-      fellBack: () => metrics.stateFallback(route.name),
-    }),
-  }));
+  const compiled = settings.routes.map((route) => {
+    const of = settingsOf(route).map((one) =>
+      compileRoute(one, {
+        ...lasting,
+        upstream: upstreams.get(one.upstream) as Upstream,
+        upstreamOf: (name) => byName.get(name),
+        rates,
+        fellBack: () => metrics.stateFallback(one.name),
+      }),
+    );
+    const { path, host, headers } = route;
+    return { path, host, headers, of, choose: clientChooser(route, of) };
+  });
   const match = requestMatcher(compiled, settings.tls);
   const gateway = createGateway({
     accept: (acceptance) =>
       acceptEvent(store.queue, acceptance, () => deliveries.wake(acceptance.event.route)),
     match: (head) => {
       const found = match(head);
-      return 'reason' in found ? found : found.route;
+      return 'reason' in found ? found : found.choose(head.headers).route;
     },
     record: (entry) => {
       const totalMs = performance.now() - entry.startedMs;
@@ -108,7 +111,7 @@ export function buildGateway(
     gateway,
     admits: admission(settings.routes),
     targets: () => [...upstreams.values()].flatMap((upstream) => [...upstream.targets()]),
-    workers: compiled.map(({ worker }) => worker),
+    workers: compiled.flatMap(({ of }) => of.map(({ worker }) => worker)),
     rates,
     release: () => {
       for (const upstream of upstreams.values()) lasting.upstreams.giveBack(upstream);
@@ -134,10 +137,10 @@ export function deliveryObserver(log: Log, metrics: Metrics): WorkerObserver {
     },
     overrun: ({ event }, { number }) =>
       log.logger.warn(
-        { id: event.id, route: event.route, message_id: event.messageId, attempt: number },
+        { id: event.id, ...ownerOf(event.route), message_id: event.messageId, attempt: number },
         'delivery took longer than its lease: the event was given to another',
       ),
-    failed: (route, error) => log.logger.error({ route, err: error }, 'queue'),
+    failed: (lane, error) => log.logger.error({ ...ownerOf(lane), err: error }, 'queue'),
   };
 }
 

@@ -10,6 +10,7 @@ import type { Lease } from './events.ts';
 import { type Fields, fieldValue } from './fields.ts';
 import { messageFilter } from './filter.ts';
 import { upstreamFields } from './headers.ts';
+import { laneOf } from './lane.ts';
 import type { Pulse } from './pulse.ts';
 import type { Route } from './request.ts';
 import { responderFor } from './respond.ts';
@@ -64,11 +65,12 @@ export function compileRoute(settings: RouteSettings, ground: Ground): CompiledR
   const route: Route = {
     name: settings.name,
     sender: sender?.name,
+    client: settings.client?.id,
     methods: new Set<string>(settings.methods ?? METHODS),
     checks,
     bodyLimit: settings.bodyLimit,
     eventType: eventTypeReader(sender),
-    clientOf: clientReader(sender?.clientHeader),
+    clientOf: clientReader(settings),
     upstream,
     upstreamTarget: target,
     upstreamFields: fields.whole,
@@ -83,7 +85,7 @@ export function compileRoute(settings: RouteSettings, ground: Ground): CompiledR
     responder: responderFor(sender, settings.webhookDelivery === 'pass'),
   };
   const worker: WorkerRoute = {
-    name: settings.name,
+    name: laneOf(settings.name, settings.client?.id),
     queue: settings.queue,
     upstream,
     // Nobody waits for the answer: the upstream has its time and what an exchange may run on after that.
@@ -130,7 +132,8 @@ function waysOf(settings: RouteSettings, { upstreamOf }: Ground): (name: string)
 
 function attestedOf({ event }: Lease, method: string, body: Buffer): Attested {
   const { id, certificate, messageId } = event;
-  return { id, method, body, fingerprint: certificate?.fingerprint, messageId };
+  const client = fieldValue(event.headers, 'x-postern-client');
+  return { id, method, body, fingerprint: certificate?.fingerprint, messageId, client };
 }
 
 /** The upstream's path: the request's own, a fixed one, or what follows a prefix below another. The query stays. */
@@ -149,6 +152,8 @@ function targetMapper({
   };
 }
 
-function clientReader(header: string | undefined): (head: Head) => string {
+function clientReader({ client, clients, sender }: RouteSettings): (head: Head) => string {
+  if (client !== undefined) return () => client.id;
+  const header = clients?.header ?? sender?.clientHeader;
   return header === undefined ? () => '' : ({ headers }) => fieldValue(headers, header) ?? '';
 }

@@ -16,6 +16,7 @@ interface Shown {
   certificate: string;
   authorization: string;
   signature: string;
+  clients: Clients | '-';
   rate: string;
   upstream: string;
   transform: string;
@@ -48,18 +49,55 @@ function shown(route: RouteSettings): Shown {
     methods: route.methods?.join(',') ?? 'any',
     sender: route.sender?.name ?? '-',
     addresses: route.addresses === 'any' ? 'any' : route.addresses.join(', '),
-    certificate: certificateText(route),
+    certificate: certificateText(route.certificate),
     authorization: route.authorization.map(credentialText).join(' or ') || '-',
     signature:
       route.signature === undefined
         ? '-'
         : `${route.signature.scheme}, ${route.signature.keys.length} secret(s)`,
+    clients: clientsOf(route) ?? '-',
     rate: route.rateLimits.map(rateText).join(', ') || '-',
     upstream: `${route.upstream.name}${route.upstreamPath ?? ''} (${route.upstream.targets.map(({ name }) => name).join(', ')})`,
     transform: route.transform?.name ?? '-',
     attest: route.attest?.algorithm ?? '-',
     deliver: route.deliver === 'queue' ? queueText(route.queue) : 'forward',
   };
+}
+
+/** How the clients of a route are told apart, and what is each one's own. */
+interface Clients {
+  header: string;
+  unknown: string;
+  mode: string;
+  known: { id: string; signature: string; certificate: string; rate: string; upstream: string }[];
+}
+
+function clientsOf({ clients }: RouteSettings): Clients | undefined {
+  return (
+    clients && {
+      header: clients.header,
+      unknown: clients.unknown,
+      mode: clients.mode,
+      known: clients.known.map((client) => ({
+        id: client.id,
+        signature: client.keys === undefined ? "the route's" : `${client.keys.length} secret(s)`,
+        certificate: client.certificate === undefined ? "the route's" : certificateText(client.certificate),
+        rate: client.rateLimits?.map(rateText).join(', ') ?? "the route's",
+        upstream: `${client.upstream.name}${client.upstreamPath ?? ''}`,
+      })),
+    }
+  );
+}
+
+function clientsLines({ header, unknown, mode, known }: Clients): string[] {
+  const how = mode === 'report' ? ', only reported' : '';
+  return [
+    `by ${header}, unknown ones: ${unknown}${how}`,
+    ...known.map(({ id, ...own }) => {
+      const facts = Object.entries(own).filter(([, value]) => value !== "the route's");
+      return `${id}: ${facts.map(([key, value]) => `${key} ${value}`).join('; ')}`;
+    }),
+  ];
 }
 
 function queueText({ attempts, scheduleMs, giveUp, concurrency, pace, ordered }: QueueSettings): string {
@@ -74,7 +112,7 @@ function queueText({ attempts, scheduleMs, giveUp, concurrency, pace, ordered }:
   return texts.join(', ');
 }
 
-function certificateText({ certificate }: RouteSettings): string {
+function certificateText(certificate: RouteSettings['certificate']): string {
   if (certificate === 'none') return 'none';
   const lists = [certificate.names, certificate.fingerprints, certificate.publicKeys].filter(
     (list) => list !== undefined,
@@ -97,7 +135,12 @@ function table(routes: readonly Shown[]): string {
   return routes
     .map(({ name, ...rest }) => {
       const lines = Object.entries(rest).filter(([, value]) => value !== '-');
-      return [name, ...lines.map(([key, value]) => `  ${key.padEnd(width)}  ${value}`)].join('\n');
+      return [name, ...lines.flatMap(([key, value]) => linesOf(key.padEnd(width), value))].join('\n');
     })
     .join('\n\n');
+}
+
+function linesOf(label: string, value: string | Clients): string[] {
+  const [first, ...others] = typeof value === 'string' ? [value] : clientsLines(value);
+  return [`  ${label}  ${first}`, ...others.map((line) => `  ${' '.repeat(label.length)}  ${line}`)];
 }

@@ -19,7 +19,8 @@ const digest = scalar<string>({
   },
 });
 
-const ruleSchema = section(
+/** What a certificate must hold. */
+export const ruleSchema = section(
   {
     names: list(certificateName, 'names such as ["DNS:codat.example.com"]')
       .optional()

@@ -1,8 +1,10 @@
 import { addressSet, parseAddress, parseRange } from '../addresses.ts';
+import { settingsOf } from '../clients.ts';
 import { answerDeadlineMs } from '../deadline.ts';
 import type { RouteSettings, Settings, UpstreamSettings } from '../settings.ts';
 import type { StateSettings } from '../state-settings.ts';
 import type { AddressValue } from '../types.ts';
+import { ofClients } from './client-warnings.ts';
 import { uncoveredAuthorities } from './crl.ts';
 import { expiriesOf, expiryWarning } from './expiry.ts';
 import { subjectOf } from './pem.ts';
@@ -29,7 +31,7 @@ export function warningsOf(
   }
   if (admin !== false && admin.token !== undefined) warnings.push(...ofSecret('admin.token', admin.token));
   warnings.push(...ofSharedPort(settings, report.source.isSubstituted(['admin', 'port'])));
-  const used = new Set(settings.routes.map((route) => route.upstream.name));
+  const used = new Set(settings.routes.flatMap(settingsOf).map((route) => route.upstream.name));
   for (const name of settings.upstreams.keys()) {
     if (!used.has(name)) warnings.push(`upstreams.${name}: no route uses it`);
   }
@@ -51,7 +53,11 @@ export function warningsOf(
         `${label}: deliver: queue with state.driver memory acknowledges events that end with the process; write driver: sqlite`,
       );
     }
-    const sentences = [...ofRoute(route, unsafeOpen), ...ofStateLoss(route, settings.state)];
+    const sentences = [
+      ...ofRoute(route, unsafeOpen),
+      ...ofClients(route),
+      ...ofStateLoss(route, settings.state),
+    ];
     warnings.push(...sentences.map((sentence) => `${label}: ${sentence}`));
   }
   warnings.push(...ofSharedSecrets(settings.routes, labelOf));

@@ -1,4 +1,6 @@
 import { signatureCheck } from '../../check/signature.ts';
+import { settingsOf } from '../../clients.ts';
+import { laneOf } from '../../lane.ts';
 import type { RouteSettings, SenderProfile, SignatureSettings } from '../../settings.ts';
 import type { Message, Verdict } from '../../types.ts';
 import { isoTime } from '../events/time.ts';
@@ -80,9 +82,13 @@ function tryVariants({ message, route, routes, senders }: SignatureFacts): {
       );
   for (const { kind, sentence, rule: one, message: of } of ruleVariants(rule, message))
     attempt(one, of, { kind, sentence: `The signature holds ${sentence}` });
-  for (const { name, signature } of routes) {
-    if (signature === undefined || name === route.name) continue;
-    const finding = { kind: 'secret.route', route: name };
+  for (const { name, client, signature } of routes.flatMap(settingsOf)) {
+    if (signature === undefined || (name === route.name && client?.id === route.client?.id)) continue;
+    if (name === route.name) {
+      attempt(signature, message, ofClient(name, client?.id));
+      continue;
+    }
+    const finding = { kind: 'secret.route', route: laneOf(name, client?.id) };
     attempt({ ...rule, keys: signature.keys }, message, {
       ...finding,
       sentence: `The signature holds by a secret of the route ${name}: have the sender use the secret of this route, or send to that one.`,
@@ -111,4 +117,14 @@ function tryVariants({ message, route, routes, senders }: SignatureFacts): {
       sentence: `The request carries ${there}, as ${name} signs, and this route expects ${own.join(' or ')}${isHeld ? "; by that sender's scheme it holds with this route's secret" : ''}: write sender: ${name} at the route, or send to the route of that sender.`,
     });
   }
+}
+
+/** Somebody else of the same route has signed. */
+function ofClient(route: string, client: string | undefined): Finding {
+  const whose = client === undefined ? 'the route itself' : `the client ${client}`;
+  return {
+    kind: 'secret.client',
+    route: laneOf(route, client),
+    sentence: `The signature holds by a secret of ${whose}: have the sender name that client in the header, or give this client that secret.`,
+  };
 }

@@ -1,0 +1,16 @@
+import { clientChooser, settingsOf } from '../../clients.ts';
+import type { RouteSettings } from '../../settings.ts';
+import type { Message } from '../../types.ts';
+import type { Step } from './steps.ts';
+
+/** By which settings of a route a request is judged: those of the client that it names, or the route's own. */
+export function clientStep(
+  route: RouteSettings,
+  { headers }: Message,
+): { readonly steps: readonly Step[]; readonly route: RouteSettings } {
+  if (route.clients === undefined) return { steps: [], route };
+  const chosen = clientChooser(route, settingsOf(route))(headers);
+  const named = chosen.client === undefined ? 'no known client' : `the client ${chosen.client.id}`;
+  const detail = `${named}, by ${route.clients.header}; it has still to be proved`;
+  return { steps: [{ check: 'named client', answer: 'passed', detail }], route: chosen };
+}

@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import { ruleSchema } from './certificate-rule.ts';
+import { certificateLists } from './certificate-rule.ts';
 import { list, section } from './issues.ts';
 import { readSenderField } from './names.ts';
 import { publicKeyTexts, secretTexts } from './signature-schema.ts';
@@ -34,7 +34,7 @@ export function clientSchemas<
           "The client's own secrets, of the route's signature scheme; default: those of the route's signature.",
         ),
       public_keys: publicKeyTexts().optional().describe("public-key: the client's own public keys in PEM."),
-      certificate: ruleSchema
+      certificate: certificateLists
         .optional()
         .describe('What its client certificate must hold, beyond what the route asks of all.'),
       upstream: shared.upstream.optional().describe("The name of its upstream; default: the route's."),

@@ -23,11 +23,12 @@ export interface ClientsRoute {
   readonly limitOf: (input: RateLimitInput) => RateLimit;
 }
 
+type Given = Readonly<Record<string, unknown>>;
+
 /** Whether anybody signs by the keys of the route itself: clients without their own, and those that are not known. */
 export function needsRouteKeys(clients: unknown): boolean {
-  const known = knownIn(clients);
-  const unknown = readInner(clientsSchema, clients).values.unknown;
-  return unknown === 'allow' || known.length === 0 || known.some((client) => !hasKeys(client));
+  const { unknown } = readInner(clientsSchema, clients).values;
+  return unknown === 'allow' || knownIn(clients).some((client) => isMapping(client) && !hasKeys(client));
 }
 
 /**
@@ -55,12 +56,8 @@ export function readClients(route: ClientsRoute, path: Path, report: Report): Cl
   };
 }
 
-function readClient(
-  given: Readonly<Record<string, unknown>>,
-  route: ClientsRoute,
-  path: Path,
-  report: Report,
-): Known {
+function readClient(client: unknown, route: ClientsRoute, path: Path, report: Report): Known {
+  const given = Object(client) as Given;
   const section = readInner(clientSchema, given);
   const { values } = section;
   const upstream =
@@ -76,13 +73,14 @@ function readClient(
     upstreamPath: values.upstream_path ?? route.section.values.upstream_path,
     rateLimits: limits?.map(route.limitOf),
   };
-  const isBound = hasKeys(given) || given.certificate !== undefined;
+  // Of what is no mapping nothing more need be said.
+  const isBound = !isMapping(client) || hasKeys(given) || given.certificate !== undefined;
   return { settings, isBound, isRight: section.right };
 }
 
 /** @returns `undefined` where the client has none of its own, or they are wrong */
 function keysOf(
-  given: Readonly<Record<string, unknown>>,
+  given: Given,
   { given: { signature }, sender, senderKnown }: ClientsRoute,
   path: Path,
   report: Report,
@@ -99,11 +97,12 @@ function keysOf(
   return keys === undefined || keys.length === 0 ? undefined : keys;
 }
 
-function hasKeys({ secrets, public_keys }: Readonly<Record<string, unknown>>): boolean {
-  return secrets !== undefined || public_keys !== undefined;
+function hasKeys(client: unknown): boolean {
+  const { secrets, public_keys: publicKeys } = Object(client) as Given;
+  return secrets !== undefined || publicKeys !== undefined;
 }
 
-function knownIn(clients: unknown): readonly Readonly<Record<string, unknown>>[] {
-  const { known } = Object(clients) as { known?: unknown };
-  return Array.isArray(known) ? known.map((client: unknown) => Object(client)) : [];
+function knownIn(clients: unknown): readonly unknown[] {
+  const { known } = Object(clients) as Given;
+  return Array.isArray(known) ? known : [];
 }

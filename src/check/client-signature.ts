@@ -75,13 +75,15 @@ function signersOf(clients: ClientsSettings, rule: SignatureSettings): readonly 
 
 /** As many of the others' as one request may cost. */
 function affordable(signers: readonly Signer[], own: SignatureSettings): readonly Signer[] {
+  const others: Signer[] = [];
   let load = 0;
-  return signers
-    .filter(({ key }) => !own.keys.some((one) => one.key.equals(key.key)))
-    .filter(({ key }) => {
-      load += LOAD[key.version];
-      return load <= MOST_LOAD;
-    });
+  for (const signer of signers) {
+    if (own.keys.some(({ key }) => key.equals(signer.key.key))) continue;
+    load += LOAD[signer.key.version];
+    if (load > MOST_LOAD) break;
+    others.push(signer);
+  }
+  return others;
 }
 
 function signerAmong(others: readonly Signer[], message: Message): Signer | undefined {

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
+import { decodeJwt } from 'jose';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { runCommand } from './support/command.ts';
 import { expectDuplicate } from './support/expect.ts';
@@ -16,6 +17,7 @@ import { headerOf, headersOf, startUpstream, type Upstream } from './support/ups
 const HEADER = 'x-codat-clientid';
 /** What an id may hold, and the key of a store or a metric may not. */
 const ODD = 'acct:7/[e]*';
+const key = newSecret(48);
 const [ofRoute, ofAnn, ofBob] = [newSecret(), newSecret(), newSecret()];
 
 let redis: RedisServer | undefined;
@@ -56,6 +58,7 @@ describe.each(DRIVERS)('the queue of clients, driver %s', (driver) => {
         concurrency: 1,
         retry: { attempts: 3, schedule: ['20ms'], give_up: [422] },
         signature: { scheme: 'standard-webhooks', secrets: [ofRoute] },
+        attest: { key },
         ...(known && { clients: { header: HEADER, unknown: 'allow', known } }),
         ...more,
       },
@@ -94,6 +97,7 @@ describe.each(DRIVERS)('the queue of clients, driver %s', (driver) => {
       });
       const seen = await (bobs as Upstream).request((one) => headerOf(one, 'webhook-id') === id);
       expect(headersOf(seen, 'x-postern-client')).toEqual([ODD]);
+      expect(decodeJwt(headerOf(seen, 'x-postern-attestation') ?? '')).toMatchObject({ client: ODD });
     }
     const ofRouteItself = await send(gateway, 'nobody', ofRoute);
     expect(await gateway.line(delivery(ofRouteItself))).not.toHaveProperty('client');

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { decodeJwt, type JWTPayload } from 'jose';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { defaults, type Identity } from './support/ca.ts';
 import { expectDelivered, expectDuplicate, expectRefused } from './support/expect.ts';
@@ -46,16 +47,17 @@ beforeAll(async () => {
     ...more,
   });
   const signature = { scheme: 'standard-webhooks' };
+  const attest = { key: newSecret(48) };
   const byRoute = { signature: { ...signature, secrets: [ofRoute] } };
   gateway = await startGateway({
     tls: { ...baseTls(), client_certificate: 'optional' },
     upstreams: { app: upstream.url, second: second.url },
     routes: [
-      route('signed', { known: [ann, bob] }, { signature, certificate: 'none' }),
+      route('signed', { known: [ann, bob] }, { signature, certificate: 'none', attest }),
       route('mixed', { known: [ann, bob, carl, dora] }, byRoute),
       route('allow', { unknown: 'allow', known: [ann, carl] }, byRoute),
       route('certified', { known: [leaf, { id: 'dora', certificate: dora.certificate }] }),
-      route('report', { mode: 'report', known: [ann, bob, carl] }, byRoute),
+      route('report', { mode: 'report', known: [ann, bob, carl] }, { ...byRoute, attest }),
       route(
         'lent',
         {
@@ -114,6 +116,9 @@ const delivered = async (
   return { record, seen: to.requests.at(-1) as SeenRequest };
 };
 
+const attested = (seen: SeenRequest): JWTPayload =>
+  decodeJwt(headersOf(seen, 'x-postern-attestation')[0] ?? '');
+
 describe('a known client', () => {
   test('comes in by its own secret, is named to the upstream by the gateway’s word, and recorded', async () => {
     const { record, seen } = await delivered('/signed', {
@@ -126,6 +131,7 @@ describe('a known client', () => {
     expect(headersOf(seen, 'x-postern-client')).toEqual(['ann']);
     expect(headersOf(seen, 'x-codat-clientid')).toEqual(['ann']);
     expect(headersOf(seen, 'x-postern-route')).toEqual(['signed']);
+    expect(attested(seen)).toMatchObject({ route: 'signed', client: 'ann', checks: ['signature'] });
   });
 
   test('has an upstream and a path of its own', async () => {
@@ -324,6 +330,7 @@ describe('in report mode', () => {
     expect(record).not.toHaveProperty('message_id');
     expect(record).not.toHaveProperty('secret');
     expect(headersOf(seen, 'x-postern-client')).toEqual([]);
+    expect(attested(seen)).not.toHaveProperty('client');
     // It claimed nothing: the real event of that id is none of its copies, and it is none of that one's.
     await delivered('/report', { ...wrong, secret: ofBob }, second);
     await delivered('/report', wrong, second);

@@ -10,7 +10,10 @@ export function clientStep(
 ): { readonly steps: readonly Step[]; readonly route: RouteSettings } {
   if (route.clients === undefined) return { steps: [], route };
   const chosen = clientChooser(route, settingsOf(route))(headers);
-  const named = chosen.client === undefined ? 'no known client' : `the client ${chosen.client.id}`;
-  const detail = `${named}, by ${route.clients.header}; it has still to be proved`;
+  const { header } = route.clients;
+  const detail =
+    chosen.client === undefined
+      ? `no known one in ${header}, so what the route itself says applies`
+      : `${chosen.client.id}, as ${header} says; that has still to be proved`;
   return { steps: [{ check: 'named client', answer: 'passed', detail }], route: chosen };
 }

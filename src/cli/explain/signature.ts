@@ -125,6 +125,6 @@ function ofClient(route: string, client: string | undefined): Finding {
   return {
     kind: 'secret.client',
     route: laneOf(route, client),
-    sentence: `The signature holds by a secret of ${whose}: have the sender name that client in the header, or give this client that secret.`,
+    sentence: `The signature holds by a secret of ${whose}: have the sender name the right client in the header, or sign by this one's own secret.`,
   };
 }

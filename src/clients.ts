@@ -1,5 +1,5 @@
 import type { ClientSettings } from './client-settings.ts';
-import { type Fields, fieldCount, fieldValue } from './fields.ts';
+import { type Fields, onlyValue } from './fields.ts';
 import type { RouteSettings } from './settings.ts';
 
 /** The settings by which a known client's requests are judged and delivered: the route's, with what is the client's own. */
@@ -30,7 +30,7 @@ export function clientChooser<T>(route: RouteSettings, of: readonly T[]): (heade
   const { header, known } = route.clients;
   const byId = new Map(known.map(({ id }, place) => [id, others[place] as T]));
   return (headers) => {
-    const id = fieldCount(headers, header) === 1 ? fieldValue(headers, header) : undefined;
+    const id = onlyValue(headers, header);
     return (id === undefined ? undefined : byId.get(id)) ?? own;
   };
 }

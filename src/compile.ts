@@ -7,7 +7,7 @@ import type { Upstream } from './deliver/upstream.ts';
 import type { WorkerRoute } from './deliver/worker.ts';
 import { eventTypeReader } from './event-type.ts';
 import type { Lease } from './events.ts';
-import { type Fields, fieldValue } from './fields.ts';
+import { type Fields, fieldValue, onlyValue } from './fields.ts';
 import { messageFilter } from './filter.ts';
 import { upstreamFields } from './headers.ts';
 import { laneOf } from './lane.ts';
@@ -152,8 +152,10 @@ function targetMapper({
   };
 }
 
+/** Whose event it is, for its claim. What names two is nobody's, or it could claim what is another's. */
 function clientReader({ client, clients, sender }: RouteSettings): (head: Head) => string {
   if (client !== undefined) return () => client.id;
-  const header = clients?.header ?? sender?.clientHeader;
+  if (clients !== undefined) return ({ headers }) => onlyValue(headers, clients.header) ?? '';
+  const header = sender?.clientHeader;
   return header === undefined ? () => '' : ({ headers }) => fieldValue(headers, header) ?? '';
 }

@@ -149,10 +149,15 @@ describe.each(DRIVERS)('the queue of clients, driver %s', (driver) => {
     expect(await again()).toBe(200);
     expect((await events(gateway, 'forget', id, '--route', 'a/an')).exitCode).toBe(1);
     expect((await events(gateway, 'forget', id, '--route', 'a/ann')).exitCode).toBe(0);
-    expect(await again()).toBe(202);
+    const next = async (): Promise<void> => {
+      const place = gateway.lines.length;
+      expect(await again()).toBe(202);
+      await gateway.line(delivery(id), place);
+    };
+    await next();
     expect(await again()).toBe(200);
     expect((await events(gateway, 'forget', id, '--route', 'a')).exitCode).toBe(0);
-    expect(await again()).toBe(202);
+    await next();
 
     const file = join(gateway.folder, 'audit.jsonl');
     expect((await events(gateway, 'audit', '--file', file, '--route', 'a')).exitCode).toBe(0);

@@ -5,6 +5,7 @@ import { defaults, type Identity } from './support/ca.ts';
 import { expectDelivered, expectDuplicate, expectRefused } from './support/expect.ts';
 import { baseTls, type Gateway, startGateway } from './support/gateway.ts';
 import { metricOf } from './support/metrics.ts';
+import { reload } from './support/reload.ts';
 import { newSecret } from './support/secrets.ts';
 import { type Answer, post } from './support/sender.ts';
 import { headersOf, type SeenRequest, startUpstream, type Upstream } from './support/upstream.ts';
@@ -18,6 +19,7 @@ const [ofRoute, ofAnn, ofAnnOld, ofBob, ofDora, shared] = Array.from({ length: 6
   string,
   string,
 ];
+const many = Array.from({ length: 40 }, () => newSecret());
 let upstream: Upstream;
 let second: Upstream;
 let gateway: Gateway;
@@ -72,6 +74,11 @@ beforeAll(async () => {
         'limited',
         { known: [ann, { ...bob, rate_limit: { rate: '2/h' } }, carl] },
         { ...byRoute, rate_limit: { rate: '1/h' } },
+      ),
+      route(
+        'many',
+        { known: many.map((one, place) => ({ id: `client-${place}`, secrets: [one] })) },
+        { signature },
       ),
       route(
         'addressed',
@@ -230,7 +237,10 @@ describe('the id of one client with what another proves', () => {
     await delivered('/limited', { client: 'carl', secret: ofRoute, identity: carls });
   });
 
-  test('is found among many only as far as a body is small: a large one is refused as any other', async () => {
+  test('is found among 32 secrets, and only as far as a body is small: what is not is refused as any other', async () => {
+    const last = { client: 'client-39', id: `msg_${randomUUID()}` };
+    await refused('/many', { ...last, secret: many[31] as string }, 403, 'client.mismatch');
+    await refused('/many', { ...last, secret: many[32] as string }, 401, 'signature.mismatch');
     const large = JSON.stringify('a'.repeat(900 * 1024));
     const known = { client: 'dora', identity: doras, body: large };
     await refused('/mixed', { ...known, secret: ofAnn }, 403, 'client.mismatch');
@@ -294,6 +304,9 @@ describe('each client', () => {
     const bob = { client: 'bob', secret: ofBob };
     await delivered('/limited', bob, second);
     expect(await refused('/limited', bob, 429, 'rate.exceeded')).toMatchObject({ client: 'bob' });
+    await reload(gateway, {});
+    await refused('/limited', ann, 429, 'rate.exceeded');
+    await refused('/limited', bob, 429, 'rate.exceeded');
   });
 
   test('has no limits by address of its own: who names one client after the other has no more of them', async () => {
@@ -344,6 +357,13 @@ describe('in report mode', () => {
     expect(foreign.record).toMatchObject({ would_refuse: ['client.unknown'] });
     expect(foreign.record).not.toHaveProperty('message_id');
     await refused('/report', { client: 'nobody', secret: newSecret() }, 401, 'signature.mismatch');
+  });
+
+  test('two ids claim nobody’s event', async () => {
+    const id = `msg_${randomUUID()}`;
+    const both = { client: ['carl', 'ann'], secret: ofRoute, id };
+    expect((await delivered('/report', both)).record).toMatchObject({ would_refuse: ['client.unknown'] });
+    await delivered('/report', { client: 'carl', secret: ofRoute, id, identity: carls });
   });
 
   test('a certificate of nobody is recorded', async () => {

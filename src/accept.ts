@@ -2,6 +2,7 @@ import { hash } from 'node:crypto';
 import type { AcceptedClaim, Queue, QueuedEvent } from './events.ts';
 import { fieldValue } from './fields.ts';
 import type { UpstreamFields } from './headers.ts';
+import { laneOf } from './lane.ts';
 import { memberAt, parseMessage } from './message.ts';
 import type { Entry } from './record/entry.ts';
 import type { RouteSettings } from './settings.ts';
@@ -17,7 +18,7 @@ export function eventMaker(
     const { address, certificate } = message.peer;
     return {
       id: message.id,
-      route: route.name,
+      route: laneOf(route.name, route.client?.id),
       client,
       messageId,
       eventType,

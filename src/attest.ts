@@ -32,6 +32,7 @@ export function attester(
       method: attested.method,
       path: target,
       cnf: confirmation(attested),
+      client: attested.client,
       event_id: attested.messageId,
       body_sha256: hash('sha256', attested.body, 'base64url'),
     };
@@ -53,6 +54,8 @@ export interface Attested {
   /** The client certificate's, `sha256:` and hexadecimal digits. */
   readonly fingerprint: string | undefined;
   readonly messageId: string | undefined;
+  /** `undefined`: none was proved. */
+  readonly client: string | undefined;
 }
 
 /** A request that is delivered has passed all of its route's checks; named are those that prove something of the sender. */

@@ -1,6 +1,7 @@
 import { acceptEvent } from './accept.ts';
 import { addressSet } from './addresses.ts';
 import { RateTables } from './check/rate-tables.ts';
+import { clientChooser, settingsOf } from './clients.ts';
 import { compileRoute } from './compile.ts';
 import type { WorkerObserver } from './deliver/conclude.ts';
 import type { Deliveries } from './deliver/deliveries.ts';
@@ -8,6 +9,7 @@ import type { TargetState, Upstream, UpstreamObserver } from './deliver/upstream
 import type { UpstreamPool } from './deliver/upstream-pool.ts';
 import type { WorkerRoute } from './deliver/worker.ts';
 import { createGateway, type Gateway } from './gateway.ts';
+import { ownerOf } from './lane.ts';
 import { requestMatcher } from './match.ts';
 import type { Pulse } from './pulse.ts';
 import type { Log } from './record/log.ts';
@@ -68,18 +70,19 @@ export function buildGateway(
   const byName = new Map([...upstreams].map(([{ name }, upstream]) => [name, upstream]));
   const rates = new RateTables(before?.rates);
   const usage = usageOf(settings.routes, before?.usage);
-  const compiled = settings.routes.map((route) => ({
-    path: route.path,
-    host: route.host,
-    headers: route.headers,
-    ...compileRoute(route, {
-      ...lasting,
-      upstream: upstreams.get(route.upstream) as Upstream,
-      upstreamOf: (name) => byName.get(name),
-      rates,
-      fellBack: () => metrics.stateFallback(route.name),
-    }),
-  }));
+  const compiled = settings.routes.map((route) => {
+    const of = settingsOf(route).map((one) =>
+      compileRoute(one, {
+        ...lasting,
+        upstream: upstreams.get(one.upstream) as Upstream,
+        upstreamOf: (name) => byName.get(name),
+        rates,
+        fellBack: () => metrics.stateFallback(one.name),
+      }),
+    );
+    const { path, host, headers } = route;
+    return { path, host, headers, of, choose: clientChooser(route, of) };
+  });
   const match = requestMatcher(compiled, settings.tls);
   const gateway = createGateway({
     accept: (acceptance) =>
@@ -88,7 +91,7 @@ export function buildGateway(
       deliveries.takeOver(await store.queue.acceptLeased(event, claim, leaseMs), running),
     match: (head) => {
       const found = match(head);
-      return 'reason' in found ? found : found.route;
+      return 'reason' in found ? found : found.choose(head.headers).route;
     },
     record: (entry) => {
       const totalMs = performance.now() - entry.startedMs;
@@ -116,7 +119,7 @@ export function buildGateway(
     gateway,
     admits: admission(settings.routes),
     targets: () => [...upstreams.values()].flatMap((upstream) => [...upstream.targets()]),
-    workers: compiled.map(({ worker }) => worker),
+    workers: compiled.flatMap(({ of }) => of.map(({ worker }) => worker)),
     rates,
     usage,
     release: () => {
@@ -143,10 +146,10 @@ export function deliveryObserver(log: Log, metrics: Metrics): WorkerObserver {
     },
     overrun: ({ event }, { number }) =>
       log.logger.warn(
-        { id: event.id, route: event.route, message_id: event.messageId, attempt: number },
+        { id: event.id, ...ownerOf(event.route), message_id: event.messageId, attempt: number },
         'delivery took longer than its lease: the event was given to another',
       ),
-    failed: (route, error) => log.logger.error({ route, err: error }, 'queue'),
+    failed: (lane, error) => log.logger.error({ ...ownerOf(lane), err: error }, 'queue'),
   };
 }
 

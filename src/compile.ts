@@ -7,9 +7,10 @@ import type { Upstream } from './deliver/upstream.ts';
 import type { WorkerRoute } from './deliver/worker.ts';
 import { eventTypeReader } from './event-type.ts';
 import type { Lease } from './events.ts';
-import { type Fields, fieldValue } from './fields.ts';
+import { type Fields, fieldValue, onlyValue } from './fields.ts';
 import { messageFilter } from './filter.ts';
 import { upstreamFields } from './headers.ts';
+import { laneOf } from './lane.ts';
 import type { Pulse } from './pulse.ts';
 import type { Route } from './request.ts';
 import { responderFor } from './respond.ts';
@@ -64,11 +65,12 @@ export function compileRoute(settings: RouteSettings, ground: Ground): CompiledR
   const route: Route = {
     name: settings.name,
     sender: sender?.name,
+    client: settings.client?.id,
     methods: new Set<string>(settings.methods ?? METHODS),
     checks,
     bodyLimit: settings.bodyLimit,
     eventType: eventTypeReader(sender),
-    clientOf: clientReader(sender?.clientHeader),
+    clientOf: clientReader(settings),
     upstream,
     upstreamTarget: target,
     upstreamFields: fields.whole,
@@ -87,7 +89,7 @@ export function compileRoute(settings: RouteSettings, ground: Ground): CompiledR
     responder: responderFor(sender, settings.webhookDelivery === 'pass'),
   };
   const worker: WorkerRoute = {
-    name: settings.name,
+    name: laneOf(settings.name, settings.client?.id),
     queue: settings.queue,
     upstream,
     // Nobody waits for the answer: the upstream has its time and what an exchange may run on after that.
@@ -134,7 +136,8 @@ function waysOf(settings: RouteSettings, { upstreamOf }: Ground): (name: string)
 
 function attestedOf({ event }: Lease, method: string, body: Buffer): Attested {
   const { id, certificate, messageId } = event;
-  return { id, method, body, fingerprint: certificate?.fingerprint, messageId };
+  const client = fieldValue(event.headers, 'x-postern-client');
+  return { id, method, body, fingerprint: certificate?.fingerprint, messageId, client };
 }
 
 /** The upstream's path: the request's own, a fixed one, or what follows a prefix below another. The query stays. */
@@ -153,6 +156,10 @@ function targetMapper({
   };
 }
 
-function clientReader(header: string | undefined): (head: Head) => string {
+/** Whose event it is, for its claim. What names two is nobody's, or it could claim what is another's. */
+function clientReader({ client, clients, sender }: RouteSettings): (head: Head) => string {
+  if (client !== undefined) return () => client.id;
+  if (clients !== undefined) return ({ headers }) => onlyValue(headers, clients.header) ?? '';
+  const header = sender?.clientHeader;
   return header === undefined ? () => '' : ({ headers }) => fieldValue(headers, header) ?? '';
 }

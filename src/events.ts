@@ -5,6 +5,7 @@ import type { Reason } from './reasons.ts';
 export interface QueuedEvent {
   /** The request's id: a UUID. */
   readonly id: string;
+  /** The lane: the route, or `route/client` where its clients are told apart. */
   readonly route: string;
   /** Whose event it is, where one sender speaks for several clients; else empty. */
   readonly client: string;
@@ -93,6 +94,7 @@ export interface AcceptedClaim {
 
 /** How many events of a route are where, and since when the longest has waited (milliseconds since the epoch). */
 export interface QueueCount {
+  /** The lane. */
   readonly route: string;
   readonly waiting: number;
   readonly delivering: number;
@@ -134,6 +136,7 @@ export interface Retention {
 
 /** What is asked of the operator's side; each that is given narrows it. */
 export interface EventFilter {
+  /** A route with all its clients, or `route/client`. */
   readonly route?: string | undefined;
   readonly states?: readonly EventState[] | undefined;
   /** Exact, or a prefix that ends in `*`. */
@@ -212,7 +215,7 @@ export interface Events {
   retry(filter: EventFilter): Promise<number>;
   /** Removes events that wait or are dead; what is being delivered stays. @returns how many */
   discard(filter: EventFilter): Promise<number>;
-  /** Drops the claims of a message, so that a deliberate resend is delivered. @returns how many there were */
+  /** Drops the claims of a message on a route, or of one of its clients (`route/client`), so that a deliberate resend is delivered. @returns how many there were */
   forget(route: string, messageId: string): Promise<number>;
   close(): Promise<void>;
 }

@@ -18,6 +18,11 @@ export function fieldCount(fields: Fields, name: string): number {
   return count;
 }
 
+/** The value of a field that occurs once; `undefined`: it says nothing, or two things. */
+export function onlyValue(fields: Fields, name: string): string | undefined {
+  return fieldCount(fields, name) === 1 ? fieldValue(fields, name) : undefined;
+}
+
 /** Fields by name, repeated ones as lists, as one flat array. */
 export function flatFields(headers: Record<string, unknown>): Fields {
   const fields: string[] = [];

@@ -1,6 +1,7 @@
 import type { Claim } from './claim.ts';
 import type { Exchange, Outgoing } from './deliver/exchange.ts';
 import { forward } from './deliver/forward.ts';
+import { fieldValue } from './fields.ts';
 import { deliverOrQueue, type ForwardingParts } from './late.ts';
 import { answerOf, refuse } from './outcome.ts';
 import { GONE, type Request, timeLeft } from './request.ts';
@@ -36,9 +37,9 @@ export function openForwarding(parts: ForwardingParts): Forwarding {
     if (route.attest !== undefined) {
       const { id, peer } = message;
       const fingerprint = peer.certificate?.fingerprint;
-      headers.push(
-        ...(await route.attest({ id, method, body, fingerprint, messageId: entry.messageId }, path)),
-      );
+      const client = fieldValue(headers, 'x-postern-client');
+      const attested = { id, method, body, fingerprint, messageId: entry.messageId, client };
+      headers.push(...(await route.attest(attested, path)));
     }
     // Signing, and asking a shared state, let others take their turn: meanwhile the sender may have left.
     if (sender.isGone && claim === undefined) {

@@ -54,6 +54,7 @@ export function createGateway(parts: Parts): Gateway {
     if ('reason' in route) return refuse(ANYONE, entry, route);
     entry.route = route.name;
     entry.sender = route.sender;
+    entry.client = route.client;
     if (!route.methods.has(head.method)) {
       const headers = ['allow', [...route.methods].join(', ')];
       return refuse(route.responder, entry, { reason: 'route.method_not_allowed', headers });

@@ -1,3 +1,4 @@
+import { vouchedClient } from './clients.ts';
 import { type Fields, fieldValue } from './fields.ts';
 import type { RouteSettings } from './settings.ts';
 import type { HeaderFamily } from './signature-settings.ts';
@@ -106,6 +107,7 @@ export function upstreamFields(route: RouteSettings): UpstreamFields {
   const configured = new Set(route.upstream.headers.filter((_, place) => place % 2 === 0));
   const added = [...route.upstream.headers, 'x-forwarded-proto', 'https', 'x-postern-route', route.name];
   if (route.sender !== undefined) added.push('x-postern-sender', route.sender.name);
+  const client = vouchedClient(route);
   const own = (head: Head): string[] => {
     const fields: string[] = [];
     const otherFamily = family === undefined ? undefined : familyToDrop(head.headers, family);
@@ -120,6 +122,8 @@ export function upstreamFields(route: RouteSettings): UpstreamFields {
   const vouch = (head: Head, fields: string[]): string[] => {
     fields.push('x-forwarded-for', head.peer.address, 'x-forwarded-host', head.authority);
     fields.push('x-request-id', head.id, 'traceparent', traceparent(head.id));
+    // Said of the request when it came: what is delivered later was not proved by what is configured then.
+    if (client !== undefined) fields.push('x-postern-client', client);
     if (route.clientCertificateHeader) fields.push(...clientCertificate(head));
     return fields;
   };

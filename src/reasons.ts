@@ -28,6 +28,8 @@ export const REASONS = {
   'authorization.repeated': { status: 401, retryHelps: false, side: 'sender' },
   'authorization.malformed': { status: 401, retryHelps: false, side: 'sender' },
   'authorization.wrong': { status: 401, retryHelps: false, side: 'sender' },
+  'client.unknown': { status: 403, retryHelps: false, side: 'sender' },
+  'client.mismatch': { status: 403, retryHelps: false, side: 'sender' },
   'rate.exceeded': { status: 429, retryHelps: true, side: 'sender' },
   'body.too_large': { status: 413, retryHelps: false, side: 'sender' },
   'body.timeout': { status: 408, retryHelps: true, side: 'sender', closes: true },

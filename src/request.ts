@@ -13,6 +13,8 @@ import type { Claims, Head, Message, Refusal, Sender } from './types.ts';
 export interface Route {
   readonly name: string;
   readonly sender: string | undefined;
+  /** The known client that it is for; `undefined`: everybody else. */
+  readonly client: string | undefined;
   readonly methods: ReadonlySet<string>;
   readonly checks: Checks;
   readonly bodyLimit: number;

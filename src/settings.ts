@@ -1,4 +1,5 @@
 import type { KeyObject } from 'node:crypto';
+import type { ClientSettings, ClientsSettings } from './client-settings.ts';
 import type { SignatureKey, SignatureRule } from './signature-settings.ts';
 import type { StateSettings } from './state-settings.ts';
 import type { ClientTls, TlsSettings } from './tls-settings.ts';
@@ -152,6 +153,10 @@ export interface RouteSettings {
   readonly certificate: CertificateRule | 'none';
   readonly authorization: readonly Credential[];
   readonly signature: SignatureSettings | undefined;
+  /** `undefined`: the clients of the sender are not told apart. */
+  readonly clients: ClientsSettings | undefined;
+  /** The known client that these settings are for; not there: they are the route's own. */
+  readonly client?: ClientSettings;
   readonly rateLimits: readonly RateLimit[];
   /** `undefined`: every event is delivered. */
   readonly filter: FilterSettings | undefined;

@@ -1,9 +1,12 @@
+import { laneOf } from '../lane.ts';
 import type { Pulse } from '../pulse.ts';
 import type { RateLimit, RouteSettings } from '../settings.ts';
 import type { Check, Head, Message, SharedRates } from '../types.ts';
 import { addressCheck } from './address.ts';
 import { authorizationCheck } from './authorization.ts';
 import { certificateCheck } from './certificate.ts';
+import { clientChecks } from './client.ts';
+import { clientSignature } from './client-signature.ts';
 import { type Destination, loadCheck } from './load.ts';
 import { rateCheck } from './rate.ts';
 import type { RateTables } from './rate-tables.ts';
@@ -30,14 +33,15 @@ export interface Surroundings {
 export function checksFor(route: RouteSettings, surroundings: Surroundings): Checks {
   const { addresses, certificate, authorization, signature } = route;
   const { pulse, destination } = surroundings;
-  const rates = route.rateLimits.map((limit, place) => ({
-    by: limit.key.by,
-    check: limitCheck(route, place, surroundings),
-  }));
-  const byAddress = rates.filter(({ by }) => by === 'address').map(({ check }) => check);
-  const otherRates = rates.filter(({ by }) => by !== 'address').map(({ check }) => check);
+  const { byAddress, others: otherRates } = limitChecks(route, surroundings);
   // Where only the signature proves who sends, a stranger must not be able to use up the limit of those who can sign.
-  const ratesLast = signature !== undefined && certificate === 'none' && authorization.length === 0;
+  const isProvedLast = signature !== undefined && certificate === 'none' && authorization.length === 0;
+  // And no client that of another: its limits count only what is proved to be its own.
+  const ratesLast = isProvedLast || (signature !== undefined && isProvedBySignature(route));
+  const client = clientChecks(route);
+  const [early, late] = [ratesLast ? [] : otherRates, ratesLast ? otherRates : []];
+  const inTurn = (rates: readonly Check<Head>[]): readonly Check<Head>[] =>
+    route.client === undefined ? [...rates, ...client] : [...client, ...rates];
   return {
     head: [
       loadCheck(pulse, destination),
@@ -45,12 +49,41 @@ export function checksFor(route: RouteSettings, surroundings: Surroundings): Che
       ...(certificate === 'none' ? [] : [certificateCheck(certificate)]),
       ...byAddress,
       authorizationCheck(authorization),
-      ...(ratesLast ? [] : otherRates),
+      // A stranger learns from no answer which clients there are.
+      ...(isProvedLast ? [] : inTurn(early)),
     ],
     message: [
-      ...(signature === undefined ? [] : [signatureCheck(signature)]),
-      ...(ratesLast ? otherRates : []),
+      ...(signature === undefined ? [] : [clientSignature(signatureCheck(signature), route)]),
+      ...(isProvedLast ? inTurn(late) : late),
     ],
+  };
+}
+
+/** Whether nothing but its signature tells a client from the others. */
+function isProvedBySignature({ client }: RouteSettings): boolean {
+  return client !== undefined && client.certificate === undefined;
+}
+
+/**
+ * Limits by address are asked before anybody has proved anything, so they count all of a route together: who names one
+ * client after the other has no more of them. All others are counted for each client.
+ */
+function limitChecks(
+  route: RouteSettings,
+  surroundings: Surroundings,
+): Record<'byAddress' | 'others', readonly Check<Head>[]> {
+  const { name, client } = route;
+  const isEarly = (limit: RateLimit): boolean => limit.key.by === 'address';
+  const checks = (of: RouteSettings, isAsked: (limit: RateLimit) => boolean): readonly Check<Head>[] =>
+    of.rateLimits.flatMap((limit, place) => (isAsked(limit) ? [limitCheck(of, place, surroundings)] : []));
+  const own = client && {
+    ...route,
+    name: laneOf(name, client.id),
+    rateLimits: client.rateLimits ?? route.rateLimits,
+  };
+  return {
+    byAddress: checks(route, isEarly),
+    others: checks(own ?? route, (limit) => !isEarly(limit) || client?.rateLimits !== undefined),
   };
 }
 

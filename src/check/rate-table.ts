@@ -12,15 +12,19 @@ const SMALLEST = 1024;
  * nobody can choose keys that collide.
  */
 export class RateTable {
-  #first = new Uint32Array(SMALLEST);
-  #second = new Uint32Array(SMALLEST);
-  #arrivals = new Float64Array(SMALLEST);
+  #first: Uint32Array;
+  #second: Uint32Array;
+  #arrivals: Float64Array;
   readonly #largest: number;
   readonly #salt = randomBytes(16).toString('latin1');
 
-  /** @param largest how many slots at most, a power of two */
+  /** @param largest how many slots at most, a power of two; a single one is for whoever needs no look-up by key */
   constructor(largest: number) {
-    this.#largest = Math.max(largest, SMALLEST);
+    const size = Math.min(SMALLEST, largest);
+    this.#largest = largest;
+    this.#first = new Uint32Array(size);
+    this.#second = new Uint32Array(size);
+    this.#arrivals = new Float64Array(size);
   }
 
   /** How many slots there are. */

@@ -20,10 +20,15 @@ export class RateTables {
     return this.#tables;
   }
 
-  /** @param place where the limit stands among those of its route */
+  /**
+   * @param route or the lane of one of its clients
+   * @param place where the limit stands among those of its route
+   */
   take(route: string, place: number, limit: RateLimit): RateTable {
     const key = JSON.stringify([route, place, limit]);
-    const table = this.#before.get(key) ?? new RateTable(limit.key.by === 'route' ? 1 : LARGEST_TABLE);
+    // All clients of a route share its limits by address.
+    const known = this.#tables.get(key) ?? this.#before.get(key);
+    const table = known ?? new RateTable(limit.key.by === 'route' ? 1 : LARGEST_TABLE);
     this.#tables.set(key, table);
     return table;
   }

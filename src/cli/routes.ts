@@ -4,7 +4,7 @@ import type { Unused } from '../config/unused.ts';
 import { configError } from './exit.ts';
 import { configOption } from './options.ts';
 import { factsOf } from './routes/facts.ts';
-import { routeTable, secretTable } from './routes/table.ts';
+import { clientTable, routeTable, secretTable } from './routes/table.ts';
 import { askUsage } from './usage/ask.ts';
 import { usageWarnings } from './usage/warnings.ts';
 
@@ -26,7 +26,12 @@ export function routesCommand(): Command {
         return;
       }
       const idle = asked?.usage === undefined ? [] : usageWarnings(routes, asked.usage);
-      const parts = [routeTable(routes, facts), secretTable(facts), ...unusedText(unused)];
+      const parts = [
+        routeTable(routes, facts),
+        clientTable(facts),
+        secretTable(facts),
+        ...unusedText(unused),
+      ];
       if (idle.length > 0) parts.push(idle.join('\n'));
       if (asked !== undefined) parts.push(`note: ${asked.note}`);
       console.log(parts.filter((part) => part !== '').join('\n\n'));

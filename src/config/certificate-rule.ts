@@ -3,7 +3,8 @@ import { either, list, section } from './issues.ts';
 import { readHostName } from './names.ts';
 import { scalar, type Wrong, word, wrong } from './values.ts';
 
-const CERTIFICATE = 'none, or a mapping with names, fingerprints or public_keys';
+const RULE = 'a mapping with names, fingerprints or public_keys';
+const CERTIFICATE = `none, or ${RULE}`;
 
 const certificateName = scalar<string>({
   expected: 'a name in a certificate, such as DNS:codat.example.com, URI:…, email:… or CN:…',
@@ -19,32 +20,36 @@ const digest = scalar<string>({
   },
 });
 
-const ruleSchema = section(
-  {
-    names: list(certificateName, 'names such as ["DNS:codat.example.com"]')
-      .optional()
-      .describe(
-        'Names, one of which the certificate must hold: DNS:, URI:, email: or CN:, exact; bare means DNS:.',
-      ),
-    fingerprints: list(digest, 'fingerprints such as ["sha256:…"]')
-      .optional()
-      .describe('SHA-256 fingerprints, one of which the certificate must have.'),
-    public_keys: list(digest, 'public keys such as ["sha256:…"]')
-      .optional()
-      .describe("SHA-256 of the certificate's public key (SPKI); survives a renewal with the same key."),
-  },
-  CERTIFICATE,
-).transform(({ names, fingerprints, public_keys: publicKeys }, context): CertificateRule => {
-  if (names === undefined && fingerprints === undefined && publicKeys === undefined) {
-    const message =
-      'asks for nothing in particular; give names, fingerprints or public_keys, or remove the key';
-    context.addIssue({ code: 'custom', message });
-  }
-  return { names, fingerprints, publicKeys };
-});
+const lists = (expected: string) =>
+  section(
+    {
+      names: list(certificateName, 'names such as ["DNS:codat.example.com"]')
+        .optional()
+        .describe(
+          'Names, one of which the certificate must hold: DNS:, URI:, email: or CN:, exact; bare means DNS:.',
+        ),
+      fingerprints: list(digest, 'fingerprints such as ["sha256:…"]')
+        .optional()
+        .describe('SHA-256 fingerprints, one of which the certificate must have.'),
+      public_keys: list(digest, 'public keys such as ["sha256:…"]')
+        .optional()
+        .describe("SHA-256 of the certificate's public key (SPKI); survives a renewal with the same key."),
+    },
+    expected,
+  ).transform(({ names, fingerprints, public_keys: publicKeys }, context): CertificateRule => {
+    if (names === undefined && fingerprints === undefined && publicKeys === undefined) {
+      const message =
+        'asks for nothing in particular; give names, fingerprints or public_keys, or remove the key';
+      context.addIssue({ code: 'custom', message });
+    }
+    return { names, fingerprints, publicKeys };
+  });
+
+/** What a certificate must hold. */
+export const certificateLists = lists(RULE);
 
 /** What a route asks of the client certificate, or `none`. */
-export const certificateRule = either([word(['none'], CERTIFICATE), ruleSchema], CERTIFICATE);
+export const certificateRule = either([word(['none'], CERTIFICATE), lists(CERTIFICATE)], CERTIFICATE);
 
 /** @see https://www.rfc-editor.org/rfc/rfc5280 section 4.2.1.6; names of a DNS kind compare without case */
 function readName(value: string): string | Wrong {

@@ -1,6 +1,9 @@
+import type { ClientsSettings } from '../client-settings.ts';
+import { settingsOf } from '../clients.ts';
 import { answerDeadlineMs, defaultTimeoutMs } from '../deadline.ts';
 import {
   METHODS,
+  type RateLimit,
   type RouteSettings,
   type SenderProfile,
   type Settings,
@@ -48,7 +51,7 @@ function completedTls(given: Mapping, { tls }: Known): Mapping {
 }
 
 function completedUpstreams(given: Mapping, { routes }: Known): Mapping {
-  const users = Map.groupBy(routes, ({ upstream }) => upstream.name);
+  const users = Map.groupBy(routes.flatMap(settingsOf), ({ upstream }) => upstream.name);
   return Object.fromEntries(
     Object.entries(given).map(([name, value]) => {
       const upstream = isMapping(value) ? (value as Mapping) : { targets: [value] };
@@ -70,24 +73,38 @@ function timeoutText(users: readonly RouteSettings[]): string {
 }
 
 function completedRoute(given: Mapping, route: RouteSettings, body: unknown): Mapping {
-  const limits = given.rate_limit === undefined ? [] : [given.rate_limit].flat();
-  const bursts = limits.map((limit, place) => ({
-    burst: route.rateLimits[place]?.burst,
-    ...(limit as Mapping),
-  }));
   return {
     methods: [...(route.methods ?? METHODS)],
     certificate: 'any that client_ca vouches for',
     body_limit: body ?? '1MiB',
     ...given,
     addresses: route.addresses,
-    ...(bursts.length === 0 ? {} : { rate_limit: bursts }),
+    ...completedLimits(given, route.rateLimits),
+    ...(route.clients && { clients: completedClients(asMapping(given.clients), route.clients) }),
     ...(route.deliver === 'queue' && {
       retry: { ...asMapping(given.retry) },
       concurrency: route.queue.concurrency,
     }),
     ...(route.signature && { signature: completedRule(asMapping(given.signature), route.signature) }),
   };
+}
+
+function completedLimits(given: Mapping, limits: readonly RateLimit[]): Mapping {
+  if (given.rate_limit === undefined) return {};
+  const bursts = [given.rate_limit].flat().map((limit, place) => ({
+    burst: limits[place]?.burst,
+    ...(limit as Mapping),
+  }));
+  return { rate_limit: bursts };
+}
+
+function completedClients(given: Mapping, { header, known }: ClientsSettings): Mapping {
+  const clients = (given.known as readonly Mapping[]).map((client, index) => ({
+    upstream: known[index]?.upstream.name,
+    ...client,
+    ...completedLimits(client, known[index]?.rateLimits ?? []),
+  }));
+  return { header, ...given, known: clients };
 }
 
 /** The profiles that the routes name, as they work here. */

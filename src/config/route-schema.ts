@@ -3,6 +3,7 @@ import { type Credential, METHODS, type RateKey } from '../settings.ts';
 import { addressEntry } from './addresses.ts';
 import { attestSchema } from './attest.ts';
 import { certificateRule } from './certificate-rule.ts';
+import { clientSchemas } from './client-schema.ts';
 import { filterSchema } from './filter.ts';
 import { either, list, section } from './issues.ts';
 import { fields, NAME, readCredentialField, readHostName, readSenderField } from './names.ts';
@@ -128,6 +129,25 @@ const rateLimit = section(
   'a mapping with rate, burst and by, or a list of such',
 );
 
+const rateLimits = either(
+  [rateLimit, list(rateLimit, 'a list of mappings with rate, burst and by')],
+  'a mapping with rate, burst and by, or a list of such',
+);
+
+const upstreamName = scalar<string>({
+  expected: 'the name of an upstream',
+  read: (value) => value || undefined,
+});
+
+const upstreamPath = scalar<string>({
+  expected: 'a path such as /webhooks/codat',
+  read: readUpstreamPath,
+});
+
+const { clients, client } = clientSchemas({ upstream: upstreamName, upstreamPath, rateLimits });
+
+export { client as clientSchema, clients as clientsSchema };
+
 const ADDRESSES = 'any, or a list of addresses and networks such as [10.1.2.3, 10.0.0.0/8]';
 
 export const routeSchema = section(
@@ -159,12 +179,10 @@ export const routeSchema = section(
       .optional()
       .describe('The credentials, any one of which suffices.'),
     signature: signatureSchema.optional().describe('The signature that every request must carry.'),
-    rate_limit: either(
-      [rateLimit, list(rateLimit, 'a list of mappings with rate, burst and by')],
-      'a mapping with rate, burst and by, or a list of such',
-    )
+    clients: clients
       .optional()
-      .describe('How many requests are let in; one limit or a list.'),
+      .describe('The clients of the sender, told apart by a header and by what each of them proves.'),
+    rate_limit: rateLimits.optional().describe('How many requests are let in; one limit or a list.'),
     filter: filterSchema
       .optional()
       .describe('Which events are delivered; the others are acknowledged with 200 and go no further.'),
@@ -172,11 +190,8 @@ export const routeSchema = section(
       .optional()
       .describe('A script that every message goes through before it is delivered: a path, or a mapping.'),
     body_limit: size().optional().describe('The largest body; default: limits.body.'),
-    upstream: scalar<string>({
-      expected: 'the name of an upstream',
-      read: (value) => value || undefined,
-    }).describe('The name of the upstream that it goes to.'),
-    upstream_path: scalar<string>({ expected: 'a path such as /webhooks/codat', read: readUpstreamPath })
+    upstream: upstreamName.describe('The name of the upstream that it goes to.'),
+    upstream_path: upstreamPath
       .optional()
       .describe(
         "The path at the upstream; default: the request's own. With a /* path it replaces what stands before the *.",

@@ -15,27 +15,21 @@ const OWN: ReadonlySet<string> = new Set(['scheme', 'secrets', 'public_keys', ..
 /**
  * How a route's messages are signed: as its own section declares, or as its sender does.
  * @param given the route's section as it is written; its own mistakes were reported with the route's
+ * @param needsKeys whether anybody is to sign by the route's own keys
  * @returns `undefined` when there is none, or something is wrong with it: reported
  */
 export function readRouteSignature(
   given: unknown,
-  sender: SenderProfile | undefined,
+  { sender, needsKeys }: { readonly sender: SenderProfile | undefined; readonly needsKeys: boolean },
   path: Path,
   report: Report,
 ): SignatureSettings | undefined {
-  if (typeof given !== 'object' || given === null || Array.isArray(given)) return undefined;
-  const section: Partly<SignatureInput> = readInner(signatureSchema, given);
-  if (!section.right('scheme')) return undefined;
+  const found = readScheme(given, sender);
+  if (found === undefined) return undefined;
+  const { section, scheme, own, extra, kind } = found;
   const { values } = section;
-  const own = sender?.signature;
-  const scheme = values.scheme ?? own?.scheme ?? 'standard-webhooks';
-  // A key that nobody knows was reported with the route; its name may be a secret, and is not said here.
-  const extra = Object.keys(given).filter((key) => DECLARED_KEYS.has(key) && !OWN.has(key));
-  // A scheme with nothing else is the sender's own, if that is its scheme.
-  const isOwn = own?.scheme === scheme && (values.scheme === undefined || extra.length === 0);
-  const kind = isOwn ? own : kindOf(scheme, section);
-  const keys = kind && keysOf(kind, given as GivenKeys, path, report);
-  if (!isOwn) {
+  const keys = kind && readKeys(kind, given as GivenKeys, needsKeys, path, report);
+  if (own === undefined) {
     const rule = readRule(scheme, section, path, report);
     const located = rule && withOrigin(rule, values.origin, path, report);
     return located && keys && { ...located, keys };
@@ -110,15 +104,46 @@ function withOrigin(
   return undefined;
 }
 
+/** What kind of keys a route's signature has; `undefined`: that cannot be told. */
+export function keyKindOf(given: unknown, sender: SenderProfile | undefined): KeyKind | undefined {
+  return readScheme(given, sender)?.kind;
+}
+
+interface Scheme {
+  readonly section: Partly<SignatureInput>;
+  readonly scheme: SignatureRule['scheme'];
+  /** The sender's own rule; `undefined`: the route declares another. */
+  readonly own: SignatureRule | undefined;
+  /** What the route declares. */
+  readonly extra: readonly string[];
+  readonly kind: KeyKind | undefined;
+}
+
+function readScheme(given: unknown, sender: SenderProfile | undefined): Scheme | undefined {
+  if (typeof given !== 'object' || given === null || Array.isArray(given)) return undefined;
+  const section: Partly<SignatureInput> = readInner(signatureSchema, given);
+  if (!section.right('scheme')) return undefined;
+  const senders = sender?.signature;
+  const scheme = section.values.scheme ?? senders?.scheme ?? 'standard-webhooks';
+  // A key that nobody knows was reported with the route; its name may be a secret, and is not said here.
+  const extra = Object.keys(given).filter((key) => DECLARED_KEYS.has(key) && !OWN.has(key));
+  // A scheme with nothing else is the sender's own, if that is its scheme.
+  const isOwn = senders?.scheme === scheme && (section.values.scheme === undefined || extra.length === 0);
+  const own = isOwn ? senders : undefined;
+  return { section, scheme, own, extra, kind: own ?? kindOf(scheme, section) };
+}
+
 /** As they are written, so that each is judged whatever the others are. */
-interface GivenKeys {
+export interface GivenKeys {
   readonly secrets?: unknown;
   readonly public_keys?: unknown;
 }
 
-function keysOf(
+/** Reads the keys of a section. @param isNeeded whether there must be some */
+export function readKeys(
   kind: KeyKind,
   given: GivenKeys,
+  isNeeded: boolean,
   path: Path,
   report: Report,
 ): readonly SignatureKey[] | undefined {
@@ -136,6 +161,7 @@ function keysOf(
     );
   }
   const texts = given[name];
+  if (texts === undefined && !isNeeded) return [];
   if (texts === undefined) {
     const what = isPublic
       ? `a list of the sender's public keys such as ["\${file:sender.pem}"]`

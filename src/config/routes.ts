@@ -1,3 +1,4 @@
+import type { ClientsSettings } from '../client-settings.ts';
 import type {
   Limits,
   RateLimit,
@@ -8,17 +9,19 @@ import type {
   UpstreamSettings,
 } from '../settings.ts';
 import { findAmbiguities, type Matcher } from './ambiguity.ts';
+import { type ClientsRoute, needsRouteKeys, readClients } from './clients.ts';
 import type { Path } from './document.ts';
 import { checkEntrance, type Surrounding } from './entrance.ts';
 import { checkFilter, filterOf } from './filter.ts';
 import { type Partly, readSection } from './issues.ts';
-import { type Report, suggestion } from './problems.ts';
+import type { Report } from './problems.ts';
 import { checkQueue, queueOf } from './queue.ts';
 import type { RateLimitInput } from './route-schema.ts';
 import { routeSchema } from './route-schema.ts';
 import { readRouteSignature } from './route-signature.ts';
 import type { RouteInput } from './schema.ts';
 import { readTransform } from './transform.ts';
+import { findUpstream } from './upstreams.ts';
 
 /** Reads every route, each rule of it as far as what the rule needs is right. */
 export function loadRoutes(
@@ -42,17 +45,13 @@ export function loadRoutes(
   checkNames(sections, report);
   checkAmbiguity(sections, report);
   return sections.map((section, index) =>
-    loadRoute(section, signatureOf(value[index]), ['routes', index], around, report),
+    loadRoute(section, Object(value[index]), ['routes', index], around, report),
   );
-}
-
-function signatureOf(route: unknown): unknown {
-  return typeof route === 'object' && route !== null && 'signature' in route ? route.signature : undefined;
 }
 
 function loadRoute(
   section: Partly<RouteInput>,
-  givenSignature: unknown,
+  given: ClientsRoute['given'],
   path: Path,
   around: Surrounding,
   report: Report,
@@ -63,8 +62,9 @@ function loadRoute(
   // A profile that is not there leaves open what its addresses would have been.
   const senderKnown = section.right('sender') && (values.sender === undefined) === (sender === undefined);
   checkEntrance(section, sender, senderKnown, path, around, report);
+  const needsKeys = given.clients === undefined || needsRouteKeys(given.clients);
   const signature = senderKnown
-    ? readRouteSignature(givenSignature, sender, [...path, 'signature'], report)
+    ? readRouteSignature(given.signature, { sender, needsKeys }, [...path, 'signature'], report)
     : undefined;
   checkFilter(section, senderKnown ? sender : undefined, path, report);
   checkQueue(section, { sender: senderKnown ? sender : undefined, driver: around.driver }, path, report);
@@ -79,19 +79,22 @@ function loadRoute(
     );
   }
   const transform = readTransform(values.transform, [...path, 'transform'], report);
-  const upstream = values.upstream === undefined ? undefined : around.upstreams.get(values.upstream);
-  if (values.upstream !== undefined && !around.upstreams.has(values.upstream) && around.upstreams.size > 0) {
-    const names = [...around.upstreams.keys()];
-    report.add(
-      [...path, 'upstream'],
-      `there is no upstream ${report.source.show([...path, 'upstream'])}; ${suggestion(values.upstream, names)}`,
-    );
-  }
+  const upstream =
+    values.upstream === undefined
+      ? undefined
+      : findUpstream(values.upstream, around.upstreams, [...path, 'upstream'], report);
+  const { upstreams } = around;
+  const clients = readClients(
+    { section, given, sender, senderKnown, signature, upstream, upstreams, limitOf: rateLimitOf },
+    [...path, 'clients'],
+    report,
+  );
   if (upstream === undefined || around.limits === undefined) return undefined;
   const isSecret = (key: string) => report.source.isSubstituted([...path, 'headers', key]);
   return assemble(values as RouteInput, {
     sender,
     signature,
+    clients,
     transform,
     upstream,
     limits: around.limits,
@@ -103,6 +106,7 @@ function loadRoute(
 interface Parts {
   readonly sender: SenderProfile | undefined;
   readonly signature: SignatureSettings | undefined;
+  readonly clients: ClientsSettings | undefined;
   readonly transform: TransformSettings | undefined;
   readonly upstream: UpstreamSettings;
   readonly limits: Limits;
@@ -112,7 +116,7 @@ interface Parts {
 /** Only used when nothing was reported, so every required key is there. */
 function assemble(
   input: RouteInput,
-  { sender, signature, transform, upstream, limits, isSecret }: Parts,
+  { sender, signature, clients, transform, upstream, limits, isSecret }: Parts,
 ): RouteSettings {
   const { addresses } = input;
   const list = typeof addresses === 'string' ? [addresses] : (addresses ?? sender?.addresses ?? []);
@@ -128,6 +132,7 @@ function assemble(
     certificate: input.certificate ?? { names: undefined, fingerprints: undefined, publicKeys: undefined },
     authorization: input.authorization ?? [],
     signature,
+    clients,
     rateLimits: rateLimits.map(rateLimitOf),
     filter: filterOf(input),
     transform,

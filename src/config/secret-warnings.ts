@@ -1,4 +1,6 @@
+import { settingsOf } from '../clients.ts';
 import type { AttestSettings, Credential, RouteSettings } from '../settings.ts';
+import type { SignatureKey } from '../signature-settings.ts';
 import { EXAMPLE_SECRETS } from './example-secrets.ts';
 
 const SHORT_SECRET = 16;
@@ -7,14 +9,16 @@ const FULL_SECRET = 43;
 
 /** What is legal but unwise about a route's own secrets; never holds one. */
 export function ofRouteSecrets({ authorization, signature, attest }: RouteSettings): string[] {
-  const warnings = [...authorization.flatMap(ofCredential), ...ofSignature(signature)];
+  const keys = signature?.keys ?? [];
+  const warnings = [...authorization.flatMap(ofCredential), ...ofSignatureKeys('signature.secrets', keys)];
   return attest === undefined ? warnings : [...warnings, ...ofAttestKey(attest)];
 }
 
-function ofSignature(signature: RouteSettings['signature']): string[] {
-  return (signature?.keys ?? []).flatMap(({ version, key, from }, index) => {
+/** @param list the list that they stand in */
+export function ofSignatureKeys(list: string, keys: readonly SignatureKey[]): string[] {
+  return keys.flatMap(({ version, key, from }, index) => {
     if (version === 'v1a') return [];
-    const where = `signature.secrets[${index}]${from === undefined ? '' : ` (${from})`}`;
+    const where = `${list}[${index}]${from === undefined ? '' : ` (${from})`}`;
     const bytes = key.export();
     if (EXAMPLE_SECRETS.has(`whsec_${bytes.toString('base64')}`)) return [known(where)];
     return ofSecret(where, bytes.toString('latin1'));
@@ -59,7 +63,8 @@ export function ofSharedSecrets(
   for (const [index, route] of routes.entries()) {
     // Its sender has one key for everybody, so nobody could give each route its own.
     if (route.signature?.scheme === 'public-key') continue;
-    for (const { version, key } of route.signature?.keys ?? []) {
+    const keys = settingsOf(route).flatMap(({ signature }) => signature?.keys ?? []);
+    for (const { version, key } of keys) {
       const bytes = version === 'v1' ? key.export() : key.export({ format: 'der', type: 'spki' });
       const id = bytes.toString('base64');
       users.set(id, (users.get(id) ?? new Set()).add(index));

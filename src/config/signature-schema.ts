@@ -123,6 +123,22 @@ const origin = scalar<string>({
   },
 });
 
+export const secretTexts = () =>
+  list(
+    scalar<string>({
+      expected: 'a secret',
+      secret: true,
+      read: (value) => (value === '' ? { wrong: 'it is empty' } : value),
+    }),
+    'a list of secrets such as ["whsec_…"]',
+  );
+
+export const publicKeyTexts = () =>
+  list(
+    scalar<string>({ expected: 'a public key in PEM', quiet: true, read: (value) => value || undefined }),
+    'a list of public keys in PEM',
+  );
+
 /** How a route's messages are signed. */
 export const signatureSchema = section(
   {
@@ -131,22 +147,12 @@ export const signatureSchema = section(
       .describe(
         "The signature scheme; with it the keys that belong to it, and without it the sender's, else standard-webhooks.",
       ),
-    secrets: list(
-      scalar<string>({
-        expected: 'a secret',
-        secret: true,
-        read: (value) => (value === '' ? { wrong: 'it is empty' } : value),
-      }),
-      'a list of secrets such as ["whsec_…"]',
-    )
+    secrets: secretTexts()
       .optional()
       .describe(
         'The secrets, any of which may have signed; with standard-webhooks whsec_ and base64, whpk_ and base64, or bare base64.',
       ),
-    public_keys: list(
-      scalar<string>({ expected: 'a public key in PEM', quiet: true, read: (value) => value || undefined }),
-      'a list of public keys in PEM',
-    )
+    public_keys: publicKeyTexts()
       .optional()
       .describe("public-key: the sender's public keys in PEM, any of which may verify."),
     origin: origin

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { settingsOf } from '../clients.ts';
 import type { Settings } from '../settings.ts';
 import type { FileNotes } from './document.ts';
 import type { Inheriting } from './inherit.ts';
@@ -35,7 +36,7 @@ export function unusedOf(
 
 /** A script may choose an upstream too: what it names counts as used. */
 export function unusedUpstreams({ routes, upstreams }: Pick<Settings, 'routes' | 'upstreams'>): string[] {
-  const used = new Set(routes.map(({ upstream }) => upstream.name));
+  const used = new Set(routes.flatMap(settingsOf).map(({ upstream }) => upstream.name));
   const scripts = routes.flatMap(({ transform }) => (transform === undefined ? [] : [transform.source]));
   return [...upstreams.keys()].filter(
     (name) => !used.has(name) && !scripts.some((script) => script.includes(`upstream:${name}`)),

@@ -1,7 +1,8 @@
 import type { UpstreamSettings } from '../settings.ts';
+import type { Path } from './document.ts';
 import { readSection, readValue } from './issues.ts';
 import { NAME } from './names.ts';
-import type { Report } from './problems.ts';
+import { type Report, suggestion } from './problems.ts';
 import { isMapping, type UpstreamInput } from './schema.ts';
 import type { Watched } from './tls.ts';
 import { ejectSchema, upstreamSchema, upstreamText } from './upstream-schema.ts';
@@ -36,6 +37,21 @@ export function loadUpstreams(
   if (upstreams.size === 0)
     report.add(['upstreams'], 'is empty; give at least one, such as ledger: http://127.0.0.1:9000');
   return upstreams;
+}
+
+/** The upstream that somebody names. @returns `undefined` when there is none, or it is wrong: reported */
+export function findUpstream(
+  name: string,
+  upstreams: ReadonlyMap<string, UpstreamSettings | undefined>,
+  path: Path,
+  report: Report,
+): UpstreamSettings | undefined {
+  if (!upstreams.has(name) && upstreams.size > 0)
+    report.add(
+      path,
+      `there is no upstream ${report.source.show(path)}; ${suggestion(name, [...upstreams.keys()])}`,
+    );
+  return upstreams.get(name);
 }
 
 function loadUpstream(

@@ -4,6 +4,7 @@ import type { RouteSettings, Settings, UpstreamSettings } from '../settings.ts';
 import type { StateSettings } from '../state-settings.ts';
 import type { AddressValue } from '../types.ts';
 import { toldTogether } from './alike.ts';
+import { ofClients } from './client-warnings.ts';
 import { uncoveredAuthorities } from './crl.ts';
 import { expiriesOf, expiryWarning } from './expiry.ts';
 import { subjectOf } from './pem.ts';
@@ -51,7 +52,11 @@ export function warningsOf(
         `${label}: ${key}: queue with state.driver memory acknowledges events that end with the process; write driver: sqlite`,
       );
     }
-    const sentences = [...ofRoute(route, unsafeOpen), ...ofStateLoss(route, settings.state)];
+    const sentences = [
+      ...ofRoute(route, unsafeOpen),
+      ...ofClients(route),
+      ...ofStateLoss(route, settings.state),
+    ];
     warnings.push(...sentences.map((sentence) => `${label}: ${sentence}`));
   }
   warnings.push(...ofSharedSecrets(settings.routes, labelOf));

@@ -13,6 +13,8 @@ export interface Entry {
   readonly path: string | undefined;
   route: string | undefined;
   sender: string | undefined;
+  /** The known client that the request named. */
+  client: string | undefined;
   /** `undefined`: no answer was sent. */
   status: number | undefined;
   outcome: Outcome;
@@ -48,6 +50,7 @@ export function newEntry(
     path: request.path,
     route: undefined,
     sender: undefined,
+    client: undefined,
     status: undefined,
     outcome: 'failed',
     reason: undefined,

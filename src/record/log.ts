@@ -2,6 +2,7 @@ import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import pino, { type Logger } from 'pino';
 import type { Attempt, Disposal, Lease } from '../events.ts';
+import { ownerOf } from '../lane.ts';
 import type { LogSettings } from '../settings.ts';
 import type { Peer } from '../types.ts';
 import type { Entry } from './entry.ts';
@@ -105,6 +106,7 @@ function requestFields(entry: Entry, totalMs: number): object {
     id: entry.id,
     route: entry.route,
     sender: entry.sender,
+    client: entry.client,
     method: entry.method,
     path: entry.path,
     status: entry.status,
@@ -130,7 +132,7 @@ function requestFields(entry: Entry, totalMs: number): object {
 function deliveryFields({ event }: Lease, attempt: Attempt, disposal: Disposal): object {
   return {
     id: event.id,
-    route: event.route,
+    ...ownerOf(event.route),
     message_id: event.messageId,
     event_type: event.eventType,
     attempt: attempt.number,

@@ -1,5 +1,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from '@prometheus-io/client';
 import type { Attempt, Disposal, QueueCount } from '../events.ts';
+import { ownerOf } from '../lane.ts';
+import { clientMetrics } from './client-metrics.ts';
 import type { Entry } from './entry.ts';
 import { queueGauges } from './queue-gauges.ts';
 import type { Usage } from './usage.ts';
@@ -32,7 +34,7 @@ export interface Metrics {
   /** A claim that could not be kept after its event was delivered. */
   unkeptClaim(): void;
   /** One delivery from the queue. */
-  delivery(route: string, attempt: Attempt, disposal: Disposal): void;
+  delivery(lane: string, attempt: Attempt, disposal: Disposal): void;
   /** A decision on this route went by the process's own memory, since the shared state was away. */
   stateFallback(route: string): void;
   /** Whether the last new configuration was taken, or refused with the old one still at work. */
@@ -149,6 +151,7 @@ export function openMetrics(): Metrics {
     labelNames: ['upstream', 'target'],
     registers,
   });
+  const clients = clientMetrics(registers);
   // Resolving labels costs more than counting; the same few combinations come again and again.
   const children = new Map<string, Child>();
   return {
@@ -164,14 +167,17 @@ export function openMetrics(): Metrics {
       }
       child.count.inc();
       child.seconds.observe(totalMs / 1000);
+      if (entry.client !== undefined) clients.request(entry);
       if (entry.reason === 'gateway.overloaded') shed.inc({ reason: limitIn(entry) });
     },
     refusedConnection: (reason) => connections.inc({ reason }),
     gaveWay: (state) => gaveWay.inc({ state }),
     shed: (reason) => shed.inc({ reason }),
     unkeptClaim: () => unkept.inc(),
-    delivery: (route, { durationMs }, { state }) => {
-      deliveries.inc({ route, outcome: state });
+    delivery: (lane, { durationMs }, disposal) => {
+      const { route } = ownerOf(lane);
+      deliveries.inc({ route, outcome: disposal.state });
+      clients.delivery(lane, disposal);
       deliverySeconds.observe({ route }, durationMs / 1000);
     },
     stateFallback: (route) => fallbacks.inc({ route }),

@@ -1,10 +1,13 @@
 import { Gauge, type Registry } from '@prometheus-io/client';
 import type { QueueCount } from '../events.ts';
+import { byRoute, clientQueueGauges } from './client-metrics.ts';
 
 /** What waits in the queue, read from the state when somebody asks: another process may have changed it. */
 export function queueGauges(registers: Registry[], read: () => Promise<readonly QueueCount[]>): void {
   // A state that is out of reach must not hide all the other figures.
-  const counts = () => read().catch((): readonly QueueCount[] => []);
+  const lanes = () => read().catch((): readonly QueueCount[] => []);
+  const counts = async () => byRoute(await lanes());
+  clientQueueGauges(registers, lanes);
   new Gauge({
     name: 'postern_queue_events',
     help: 'Accepted events that are not delivered: waiting, being delivered, or dead letters.',

@@ -1,4 +1,6 @@
 import { hash } from 'node:crypto';
+import { settingsOf } from '../clients.ts';
+import { laneOf } from '../lane.ts';
 import type { RouteSettings } from '../settings.ts';
 import type { SignatureKey } from '../signature-settings.ts';
 import type { Entry } from './entry.ts';
@@ -11,7 +13,10 @@ export interface Tally {
   lastMs: number | undefined;
 }
 
-/** What a route has met: requests that it was chosen for, and by which of its secrets they were signed. */
+/**
+ * What a route, or one of its clients, has met: requests that it was chosen for, and by which of its own secrets they were
+ * signed.
+ */
 export interface RouteUsage {
   readonly requests: Tally;
   /** Those that it did not refuse. */
@@ -22,7 +27,7 @@ export interface RouteUsage {
   readonly byKey: ReadonlyMap<string, Tally>;
 }
 
-/** By the name of the route. */
+/** By the name of the route, and for a client of it by that of its lane. */
 export type Usage = ReadonlyMap<string, RouteUsage>;
 
 /**
@@ -33,32 +38,43 @@ export function usageOf(routes: readonly RouteSettings[], before?: Usage): Usage
   const nowMs = Date.now();
   const fresh = (): Tally => ({ sinceMs: nowMs, count: 0, lastMs: undefined });
   return new Map(
-    routes.map(({ name, signature }): [string, RouteUsage] => {
-      const known = before?.get(name);
+    routes.flatMap(settingsOf).map((route): [string, RouteUsage] => {
+      const lane = laneOf(route.name, route.client?.id);
+      const known = before?.get(lane);
       const byKey = new Map<string, Tally>();
-      const secrets = (signature?.keys ?? []).map((key) => {
+      const secrets = ownKeysOf(route).map((key) => {
         const digest = digestOf(key);
         const tally = byKey.get(digest) ?? known?.byKey.get(digest) ?? fresh();
         byKey.set(digest, tally);
         return tally;
       });
       const { requests = fresh(), letIn = fresh() } = known ?? {};
-      return [name, { requests, letIn, secrets, byKey }];
+      return [lane, { requests, letIn, secrets, byKey }];
     }),
   );
+}
+
+/** The keys that are a client's own; those that it has of its route are the route's. */
+function ownKeysOf({ signature, client }: RouteSettings): readonly SignatureKey[] {
+  return (client === undefined ? signature?.keys : client.keys) ?? [];
 }
 
 /** Counts one request. */
 export function countUse(
   usage: Usage,
-  { route, secret, outcome }: Pick<Entry, 'route' | 'secret' | 'outcome'>,
+  { route, client, secret, outcome }: Pick<Entry, 'route' | 'client' | 'secret' | 'outcome'>,
 ): void {
   const used = route === undefined ? undefined : usage.get(route);
-  if (used === undefined) return;
+  if (route === undefined || used === undefined) return;
   const nowMs = Date.now();
-  met(used.requests, nowMs);
-  if (outcome !== 'refused') met(used.letIn, nowMs);
-  const tally = secret === undefined ? undefined : used.secrets[secret];
+  const ofClient = client === undefined ? undefined : usage.get(laneOf(route, client));
+  for (const { requests, letIn } of ofClient === undefined ? [used] : [used, ofClient]) {
+    met(requests, nowMs);
+    if (outcome !== 'refused') met(letIn, nowMs);
+  }
+  if (secret === undefined) return;
+  const whose = ofClient !== undefined && ofClient.secrets.length > 0 ? ofClient : used;
+  const tally = whose.secrets[secret];
   if (tally !== undefined) met(tally, nowMs);
 }
 

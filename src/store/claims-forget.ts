@@ -1,5 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite';
 import type { Events } from '../events.ts';
+import { claimsOf } from '../lane.ts';
 
 /**
  * Takes claims back by a row that says so: rows are only ever appended, the last of a key counts, and a gateway that
@@ -13,7 +14,8 @@ export function forgetter(database: DatabaseSync): Events['forget'] {
   const remove = database.prepare('DELETE FROM claims WHERE id = ?');
   return async (route, messageId) => {
     const nowMs = Date.now();
-    const find_ = () => find.all(`${route}\n`, `\n${messageId}`) as unknown as ClaimRow[];
+    const before = claimsOf(route);
+    const find_ = () => find.all(before, `\n${messageId}`) as unknown as ClaimRow[];
     // A search may take long: only where it finds something is the lock asked for.
     if (find_().length === 0) return 0;
     database.exec('BEGIN IMMEDIATE');

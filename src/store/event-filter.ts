@@ -23,7 +23,8 @@ export function conditionOf(filter: EventFilter, nowMs: number): Condition {
     values.push(...more);
   };
   const { route, states, eventType, id, fromMs, toMs, finishedFromMs } = filter;
-  if (route !== undefined) add('route = ?', route);
+  // What follows the `/` of a client's lane stands before `0` in the alphabet.
+  if (route !== undefined) add('route = ? OR (route > ? AND route < ?)', route, `${route}/`, `${route}0`);
   if (states !== undefined) {
     const sql = states.map((state) => STATES[state]).join(' OR ') || 'FALSE';
     add(sql, ...[...sql.matchAll(/\?/g)].map(() => nowMs));

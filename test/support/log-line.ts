@@ -10,6 +10,7 @@ export interface RequestLine extends LogLine {
   readonly id: string;
   readonly route?: string;
   readonly sender?: string;
+  readonly client?: string;
   readonly peer: {
     readonly address: string;
     readonly certificate?: { readonly subject: string; readonly fingerprint: string };

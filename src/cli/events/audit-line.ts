@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type { EventSummary } from '../../events.ts';
+import { ownerOf } from '../../lane.ts';
 import { isoTime } from './time.ts';
 import { jsonText } from './visible.ts';
 
@@ -62,7 +63,7 @@ export function auditFacts(event: EventSummary): AuditFacts | undefined {
   return {
     id: event.id,
     message_id: event.messageId,
-    route: event.route,
+    route: ownerOf(event.route).route,
     client: event.client === '' ? undefined : event.client,
     event_type: event.eventType,
     body_sha256: event.bodySha256,

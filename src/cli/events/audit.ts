@@ -43,7 +43,10 @@ export function auditCommand(): Command {
     )
     .addOption(configOption())
     .requiredOption('--file <file>', 'the file of the audit; made where there is none, for its owner only')
-    .option('--route <name>', 'events of this route only; a file is always run with the same')
+    .option(
+      '--route <name>',
+      'events of this route (or NAME/CLIENT) only; a file is always run with the same',
+    )
     .option('--verify', 'check every line, and compare with the state; exit 1 and FILE:LINE: on any finding')
     .option('--head <hash>', 'with --verify: a head that was noted earlier, which some line must have')
     .option(

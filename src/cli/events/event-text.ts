@@ -1,4 +1,5 @@
 import type { Attempt, EventDetail } from '../../events.ts';
+import { ownerOf } from '../../lane.ts';
 import { dueText, isoTime, spanText } from './time.ts';
 import { plainText, textOf, visible, visibleLines } from './visible.ts';
 import { count } from './words.ts';
@@ -25,7 +26,7 @@ function facts(event: EventDetail, nowMs: number): string[] {
   const { certificate, dueMs, finishedMs } = event;
   const rows: (readonly [string, string | undefined])[] = [
     ['event', event.id],
-    ['route', event.route],
+    ['route', ownerOf(event.route).route],
     ['client', event.client === '' ? undefined : event.client],
     ['message', event.messageId],
     ['type', event.eventType],

@@ -23,7 +23,7 @@ A time is ISO 8601 (2026-03-01, 2026-03-01T08:30:00Z; without a zone it is UTC) 
 /** Gives a command the options of a filter. */
 export function withFilterOptions(command: Command): Command {
   return command
-    .option('--route <name>', 'of this route only')
+    .option('--route <name>', 'of this route only, or of one of its clients: NAME/CLIENT')
     .option('--state <states>', `in these states, with commas between: ${STATES.join(', ')}; default: all`)
     .option('--type <pattern>', 'of this event type; one * at the end stands for anything: invoices.*')
     .option('--id <id>', "with this id: the event's own or its message id")

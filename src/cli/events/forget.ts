@@ -15,7 +15,7 @@ export function forgetCommand(): Command {
     )
     .argument('<id>', 'the message id (webhook-id, svix-id), or the id of one of its events')
     .addOption(configOption())
-    .requiredOption('--route <name>', 'the route that remembers it')
+    .requiredOption('--route <name>', 'the route that remembers it, or one of its clients: NAME/CLIENT')
     .option('--json', 'print {"forgotten": N}')
     .addHelpText(
       'after',

@@ -1,7 +1,9 @@
 import { existsSync } from 'node:fs';
+import { settingsOf } from '../../clients.ts';
 import { loadConfig } from '../../config/load.ts';
 import { suggestion } from '../../config/problems.ts';
 import type { EventDetail, Events } from '../../events.ts';
+import { laneOf } from '../../lane.ts';
 import type { Settings } from '../../settings.ts';
 import { openEvents } from '../../state.ts';
 import { CliError, configError } from '../exit.ts';
@@ -62,7 +64,7 @@ function explained(label: string, error: unknown): unknown {
 
 /** A route that was renamed or removed may still have events, so it can be named; a mistyped one is told. */
 function noteUnknownRoute(route: string | undefined, { routes }: Settings): void {
-  const names = routes.map(({ name }) => name);
+  const names = routes.flatMap(settingsOf).map(({ name, client }) => laneOf(name, client?.id));
   if (route === undefined || names.includes(route)) return;
   process.stderr.write(
     `note: the configuration has no route ${visible(JSON.stringify(route))}; ${suggestion(route, names)}\n`,

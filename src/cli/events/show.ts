@@ -17,7 +17,7 @@ export function showCommand(): Command {
     .description('show everything of an event: facts, headers, payload, and every attempt with its answer')
     .argument('<id>', "the event's id or its message id")
     .addOption(configOption())
-    .option('--route <name>', 'of this route only, where several had the message')
+    .option('--route <name>', 'of this route (or NAME/CLIENT) only, where several had the message')
     .option('--body', 'write the bytes of the payload, and nothing else')
     .option(
       '--json',

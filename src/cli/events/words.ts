@@ -1,4 +1,5 @@
 import type { Attempt, EventDetail, EventSummary } from '../../events.ts';
+import { ownerOf } from '../../lane.ts';
 import { isoTime } from './time.ts';
 import { textOf } from './visible.ts';
 
@@ -6,7 +7,7 @@ import { textOf } from './visible.ts';
 export function summaryJson(event: EventSummary): Record<string, unknown> {
   return {
     id: event.id,
-    route: event.route,
+    route: ownerOf(event.route).route,
     client: event.client === '' ? undefined : event.client,
     message_id: event.messageId,
     event_type: event.eventType,

@@ -62,7 +62,8 @@ export function formFindings(
     });
   const versions = Object.keys(headers.versions);
   const known = new Set<string>(rule.keys.map(({ version }) => version));
-  if (rule.scheme === 'standard-webhooks' && versions.length > 0 && !versions.some((one) => known.has(one)))
+  const isOther = versions.length > 0 && known.size > 0 && !versions.some((one) => known.has(one));
+  if (rule.scheme === 'standard-webhooks' && isOther)
     findings.push({
       kind: 'headers.version',
       sentence: `There are signatures of ${versions.join(' and ')} only, and the route has keys for ${[...known].join(' and ')}: give it the ${known.has('v1') ? "sender's public key, whpk_…" : 'shared secret, whsec_…'}.`,

@@ -7,6 +7,8 @@ import type { Step } from './steps.ts';
 /** All that is said of one captured request. */
 export interface Explanation {
   readonly route: string | undefined;
+  /** The known client that it names. */
+  readonly client: string | undefined;
   /** When it is taken to have come, and who says so. */
   readonly epochMs: number;
   readonly timeFrom: TimeSource;
@@ -31,12 +33,13 @@ export function refusalOf(steps: readonly Step[]): Step | undefined {
 
 /** The explanation as JSON, snake case as all that the program writes. */
 export function explanationJson(explanation: Explanation): string {
-  const { route, epochMs, timeFrom, steps, signature, notes } = explanation;
+  const { route, client, epochMs, timeFrom, steps, signature, notes } = explanation;
   const refusal = refusalOf(steps);
   const shown = {
     let_in: refusal === undefined,
     reason: refusal?.reason,
     route,
+    client,
     time: isoTime(epochMs),
     time_from: timeFrom,
     checks: steps.map(({ check, answer, reason, detail }) => ({

@@ -47,7 +47,14 @@ export async function explain(typed: TypedExplain): Promise<Explanation> {
   if (!('request' in head)) {
     const time = clock(timeMs, capture, undefined);
     const step = { check: 'request', answer: 'refused', reason: head.reason, detail: head.detail } as const;
-    return { route: undefined, ...time, steps: [step], signature: undefined, notes: capture.notes };
+    return {
+      route: undefined,
+      client: undefined,
+      ...time,
+      steps: [step],
+      signature: undefined,
+      notes: capture.notes,
+    };
   }
   // Two passes: without a time of its own a message is judged at its signing, and where that stands the route says.
   const first = judgedOf(
@@ -64,6 +71,7 @@ export async function explain(typed: TypedExplain): Promise<Explanation> {
   const { steps } = await walk(judged);
   return {
     route: route?.name,
+    client: route?.client?.id,
     ...time,
     steps,
     signature: isSigned(route)

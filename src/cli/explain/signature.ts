@@ -1,4 +1,6 @@
 import { signatureCheck } from '../../check/signature.ts';
+import { settingsOf } from '../../clients.ts';
+import { laneOf } from '../../lane.ts';
 import type { RouteSettings, SenderProfile, SignatureSettings } from '../../settings.ts';
 import type { Message, Verdict } from '../../types.ts';
 import { isoTime } from '../events/time.ts';
@@ -116,9 +118,13 @@ function otherRules({ message, route, routes }: SignatureFacts): Reading[] {
   const readings: Reading[] = [];
   for (const { kind, sentence, rule, message: of } of ruleVariants(route.signature, message))
     readings.push({ rule, message: of, finding: { kind, sentence: `The signature holds ${sentence}` } });
-  for (const { name, signature } of routes) {
-    if (signature === undefined || name === route.name) continue;
-    const finding = { kind: 'secret.route', route: name };
+  for (const { name, client, signature } of routes.flatMap(settingsOf)) {
+    if (signature === undefined || (name === route.name && client?.id === route.client?.id)) continue;
+    if (name === route.name) {
+      readings.push({ rule: signature, message, finding: ofClient(name, client?.id) });
+      continue;
+    }
+    const finding = { kind: 'secret.route', route: laneOf(name, client?.id) };
     readings.push({
       rule: { ...route.signature, keys: signature.keys },
       message,
@@ -148,5 +154,15 @@ function both({ rule, message, finding }: Reading, { kind, sentence, body }: Bod
       kind: `${finding.kind}+body.${kind}`,
       sentence: `Two things at once. ${finding.sentence} And only for the body ${sentence}`,
     },
+  };
+}
+
+/** Somebody else of the same route has signed. */
+function ofClient(route: string, client: string | undefined): Finding {
+  const whose = client === undefined ? 'the route itself' : `the client ${client}`;
+  return {
+    kind: 'secret.client',
+    route: laneOf(route, client),
+    sentence: `The signature holds by a secret of ${whose}: have the sender name the right client in the header, or sign by this one's own secret.`,
   };
 }

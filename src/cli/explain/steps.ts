@@ -3,8 +3,9 @@ import { RateTables } from '../../check/rate-tables.ts';
 import { messageFilter } from '../../filter.ts';
 import { recordablePath } from '../../listen/head.ts';
 import { requestMatcher } from '../../match.ts';
-import { METHODS, type RouteSettings, type Settings } from '../../settings.ts';
+import { type CertificateRule, METHODS, type RouteSettings, type Settings } from '../../settings.ts';
 import type { Message, Refusal, Verdict } from '../../types.ts';
+import { clientStep } from './client.ts';
 import type { CertificatePart, KnownPeer } from './peer.ts';
 
 /** One check's answer. */
@@ -37,14 +38,16 @@ export async function walk(judged: Judged): Promise<Walk> {
   const { message, refusal } = judged;
   const target = `${message.method} ${recordablePath(message)}`;
   const first: Step = refusal === undefined ? passed('request', target) : refused('request', refusal, target);
-  const { step, route } = findRouteStep(judged);
-  if (route === undefined) return { steps: [first, step], route };
+  const { step, route: found } = findRouteStep(judged);
+  if (found === undefined) return { steps: [first, step], route: found };
+  const { steps: clientSteps, route } = clientStep(found, message);
   const methods = route.methods ?? METHODS;
   const steps = [first, step];
   steps.push(
     methods.includes(message.method)
       ? passed('method', message.method)
       : refused('method', { reason: 'route.method_not_allowed', detail: `let in are ${methods.join(', ')}` }),
+    ...clientSteps,
   );
   // The gateway's own, compiled by its own code; what the state of a gateway decides stands still.
   const checks = checksFor(route, {
@@ -100,13 +103,14 @@ function findRouteStep({ message, settings, routeName }: Judged): {
 }
 
 /** A check whose facts are missing, or are those of a running gateway. */
-function unjudged(name: string, known: KnownPeer, { certificate }: RouteSettings): Step | undefined {
+function unjudged(name: string, known: KnownPeer, route: RouteSettings): Step | undefined {
   const step = (detail: string): Step => ({ check: name, answer: 'not judged', detail });
   if (name === 'load') return step('depends on how busy the gateway and its upstream were');
   if (name.startsWith('rate')) return step('depends on what else came in at the time');
   if (name === 'address' && !known.knowsAddress)
     return step('the capture does not say from where it came; give --address');
-  if (name !== 'certificate' || certificate === 'none') return undefined;
+  const certificate = name === 'client' ? clientRule(route) : route.certificate;
+  if ((name !== 'certificate' && name !== 'client') || certificate === 'none') return undefined;
   const parts = known.knowsOfCertificate;
   if (!parts.has('presence'))
     return step('the capture holds no client certificate; give --certificate FILE.pem or --no-certificate');
@@ -118,6 +122,16 @@ function unjudged(name: string, known: KnownPeer, { certificate }: RouteSettings
   return lacking === undefined
     ? undefined
     : step(`the capture does not say the certificate's ${LACKING[lacking]}; give --certificate FILE.pem`);
+}
+
+/** What of a certificate the check of the client asks for. */
+function clientRule({ client, clients }: RouteSettings): RouteSettings['certificate'] {
+  if (client !== undefined) return client.certificate ?? 'none';
+  const rules = clients?.unknown === 'allow' ? clients.known.flatMap((one) => one.certificate ?? []) : [];
+  const all = (part: keyof CertificateRule): readonly string[] | undefined =>
+    rules.some((rule) => rule[part] !== undefined) ? [] : undefined;
+  if (rules.length === 0) return 'none';
+  return { names: all('names'), fingerprints: all('fingerprints'), publicKeys: all('publicKeys') };
 }
 
 const LACKING = { names: 'names', fingerprints: 'fingerprint', publicKeys: 'public key', presence: '' };

@@ -14,6 +14,7 @@ export interface RouteFacts {
   readonly authorization: string;
   readonly signature: string;
   readonly secrets: readonly SecretFacts[];
+  readonly clients: ClientsFacts | '-';
   readonly rate: string;
   readonly filter: string;
   readonly upstream: string;
@@ -32,6 +33,20 @@ export interface SecretFacts extends Partial<TallyText> {
   readonly from: string | undefined;
 }
 
+/** How the clients of a route are told apart, and what is each one's own. */
+export interface ClientsFacts {
+  readonly header: string;
+  readonly unknown: string;
+  readonly mode: string;
+  readonly known: readonly {
+    readonly id: string;
+    readonly signature: string;
+    readonly certificate: string;
+    readonly rate: string;
+    readonly upstream: string;
+  }[];
+}
+
 export function factsOf(route: RouteSettings, usage?: UsageAnswer['routes'][number]): RouteFacts {
   const { signature, filter } = route;
   const keys = signature?.keys ?? [];
@@ -43,10 +58,11 @@ export function factsOf(route: RouteSettings, usage?: UsageAnswer['routes'][numb
     methods: route.methods?.join(',') ?? 'any',
     sender: route.sender?.name ?? '-',
     addresses: route.addresses === 'any' ? 'any' : route.addresses.join(', '),
-    certificate: certificateText(route),
+    certificate: certificateText(route.certificate),
     authorization: route.authorization.map(credentialText).join(' or ') || '-',
     signature: signature === undefined ? '-' : `${signature.scheme}, ${keys.length} secret(s)`,
     secrets: keys.map(({ from }, place) => ({ secret: place, from, ...usage?.secrets[place] })),
+    clients: clientsOf(route) ?? '-',
     rate: route.rateLimits.map(rateText).join(', ') || '-',
     filter: [...(filter?.events ?? []), ...(filter?.tags ?? [])].join(', ') || '-',
     upstream: `${route.upstream.name}${route.upstreamPath ?? ''} (${route.upstream.targets.map(({ name }) => name).join(', ')})`,
@@ -83,7 +99,24 @@ function queueText({ attempts, scheduleMs, giveUp, concurrency, pace, ordered }:
   return texts.join(', ');
 }
 
-function certificateText({ certificate }: RouteSettings): string {
+function clientsOf({ clients }: RouteSettings): ClientsFacts | undefined {
+  return (
+    clients && {
+      header: clients.header,
+      unknown: clients.unknown,
+      mode: clients.mode,
+      known: clients.known.map((client) => ({
+        id: client.id,
+        signature: client.keys === undefined ? "the route's" : `${client.keys.length} secret(s)`,
+        certificate: client.certificate === undefined ? "the route's" : certificateText(client.certificate),
+        rate: client.rateLimits?.map(rateText).join(', ') ?? "the route's",
+        upstream: `${client.upstream.name}${client.upstreamPath ?? ''}`,
+      })),
+    }
+  );
+}
+
+function certificateText(certificate: RouteSettings['certificate']): string {
   if (certificate === 'none') return 'none';
   const lists = [certificate.names, certificate.fingerprints, certificate.publicKeys].filter(
     (list) => list !== undefined,

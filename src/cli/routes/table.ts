@@ -17,6 +17,7 @@ const COLUMNS: readonly Column[] = [
   { name: 'certificate', cell: certificateText },
   { name: 'authorization', cell: ({ authorization }) => authorization.map(credentialText).join(' or ') },
   { name: 'signature', cell: signatureText },
+  { name: 'clients', cell: clientsText },
   { name: 'rate', cell: ({ rateLimits }) => firstOf(rateLimits.map(rateText)) },
   { name: 'then', cell: thenText },
   { name: 'goes to', cell: ({ deliver, upstream }) => `${deliver} -> ${upstream.name}` },
@@ -33,6 +34,25 @@ export function routeTable(routes: readonly RouteSettings[], facts: readonly Rou
   return aligned(
     routes.map((_, place) => columns.map((column) => column[place + 1] ?? '')),
     columns,
+  );
+}
+
+/** The known clients of the routes, and what is each one's own. */
+export function clientTable(facts: readonly RouteFacts[]): string {
+  const rows = facts.flatMap(({ name, clients }) =>
+    clients === '-'
+      ? []
+      : clients.known.map(({ id, certificate, signature, rate, upstream }) =>
+          [name, id, certificate, signature, rate, upstream].map((cell) =>
+            cell === "the route's" ? NOTHING : cell,
+          ),
+        ),
+  );
+  if (rows.length === 0) return '';
+  const heads = ['route', 'client', 'certificate', 'signature', 'rate', 'goes to'];
+  return aligned(
+    rows,
+    heads.map((head, place) => [head, ...rows.map((row) => row[place] ?? '')]),
   );
 }
 
@@ -82,6 +102,12 @@ function signatureText({ signature }: RouteSettings): string {
   const { length } = signature.keys;
   const noun = signature.scheme === 'public-key' ? 'key' : 'secret';
   return `${signature.scheme}, ${length} ${noun}${length === 1 ? '' : 's'}`;
+}
+
+function clientsText({ clients }: RouteSettings): string {
+  if (clients === undefined) return '';
+  const { known, unknown, mode } = clients;
+  return `${known.length} by ${clients.header}${unknown === 'allow' ? ', unknown ones too' : ''}${mode === 'report' ? ', only reported' : ''}`;
 }
 
 function rateText({ count, perMs, key }: RateLimit): string {

@@ -1,3 +1,5 @@
+import { settingsOf } from '../../clients.ts';
+import { laneOf } from '../../lane.ts';
 import type { RouteSettings } from '../../settings.ts';
 import type { TallyText, UsageAnswer } from './answer.ts';
 
@@ -10,11 +12,14 @@ export function usageWarnings(
 ): readonly string[] {
   const byName = new Map(counted.map((usage) => [usage.route, usage]));
   const idle = counted.filter(({ requests }) => requests.count === 0);
-  const met = routes.flatMap((route, index) => {
-    const usage = byName.get(route.name);
-    const sentences = usage === undefined || idle.includes(usage) ? [] : ofRoute(route, usage);
-    return sentences.map((sentence) => `routes[${index}] ${route.name}: ${sentence}`);
-  });
+  const met = routes.flatMap((route, index) =>
+    settingsOf(route).flatMap((one) => {
+      const lane = laneOf(one.name, one.client?.id);
+      const usage = byName.get(lane);
+      const sentences = usage === undefined || idle.includes(usage) ? [] : ofRoute(one, usage);
+      return sentences.map((sentence) => `routes[${index}] ${lane}: ${sentence}`);
+    }),
+  );
   return [...met, ...ofIdle(idle)];
 }
 

@@ -1,4 +1,5 @@
 import type { EventDetail, EventFilter, EventPage, Events } from '../../events.ts';
+import { isAskedLane } from '../../lane.ts';
 import type { RedisSettings } from '../../state-settings.ts';
 import { type Sealer, sealer } from '../seal.ts';
 import {
@@ -64,7 +65,7 @@ function eventsOver(link: Link, prefix: string, seal: Sealer | undefined): Event
       const entries = await link.ask((client) => entriesBefore(client, key, from, range, AT_ONCE));
       const wanted = entries.filter(
         ({ route, id, messageId }) =>
-          (filter.route === undefined || filter.route === route) &&
+          (filter.route === undefined || isAskedLane(route, filter.route)) &&
           (filter.id === undefined || filter.id === id || filter.id === messageId),
       );
       const seen = await look(wanted.map(jobOf));
@@ -87,10 +88,9 @@ function eventsOver(link: Link, prefix: string, seal: Sealer | undefined): Event
 
   /** The first to finish first. */
   async function* walkDone(filter: EventFilter, after: Place | undefined): AsyncGenerator<Found> {
-    const names =
-      filter.route === undefined
-        ? await link.ask((client) => client.smembers(routesKey(prefix)))
-        : [filter.route];
+    const { route: asked } = filter;
+    const all = await link.ask((client) => client.smembers(routesKey(prefix)));
+    const names = asked === undefined ? all : all.filter((lane) => isAskedLane(lane, asked));
     const from = after ?? filter.finishedFromMs;
     const states = ['completed', 'failed'] as const;
     const walk = walkFinished(link, names, { baseOf: (name) => at(name).base, states, from });
@@ -157,13 +157,13 @@ function eventsOver(link: Link, prefix: string, seal: Sealer | undefined): Event
     },
     async find(id, route) {
       const entries = await entriesOf(link, key, id);
-      const asked = entries.filter((entry) => route === undefined || entry.route === route);
+      const asked = entries.filter((entry) => route === undefined || isAskedLane(entry.route, route));
       const details = await detailsOf(asked.map(jobOf));
       return details.toSorted((a, b) => b.receivedMs - a.receivedMs);
     },
     retry: (filter) => each(filter, putBack),
     discard: (filter) => each(filter, discard),
-    forget: (route, messageId) => forgetMessage(link, prefix, at(route), { route, messageId }),
+    forget: (route, messageId) => forgetMessage(link, prefix, at, { route, messageId }),
     async close() {
       await Promise.all([...routes.values()].map((opened) => opened.close()));
       await link.close();

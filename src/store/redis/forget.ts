@@ -1,6 +1,7 @@
 import { Cluster } from 'ioredis';
+import { claimsOf, laneOf, ownerOf } from '../../lane.ts';
 import { claimKey } from './claims.ts';
-import { globText } from './event-index.ts';
+import { globText, routesKey } from './event-index.ts';
 import { jobIdOf } from './job.ts';
 import { progressOf } from './leases.ts';
 import type { Link } from './link.ts';
@@ -15,19 +16,25 @@ const SCAN_COUNT = 1000;
 export async function forgetMessage(
   link: Link,
   prefix: string,
-  at: RouteQueue,
-  { route, messageId }: { route: string; messageId: string },
+  at: (lane: string) => RouteQueue,
+  { route: asked, messageId }: { route: string; messageId: string },
 ): Promise<number> {
-  const before = globText(claimKey(prefix, `${route}\n`));
-  const keys = await keysOf(link, `${before}*${globText(`\n${messageId}`)}`);
+  const { route, client: only } = ownerOf(asked);
+  const before = globText(claimKey(prefix, claimsOf(asked)));
+  const after = globText(only === undefined ? `\n${messageId}` : messageId);
+  const keys = await keysOf(link, `${before}${only === undefined ? '*' : ''}${after}`);
+  const lanes = new Set(await link.ask((client) => client.smembers(routesKey(prefix))));
   let count = 0;
   for (const key of keys) {
     const held = await link.ask((client) => client.get(key));
     if (!held?.startsWith('kept:')) continue;
     const [, client = ''] = key.slice(claimKey(prefix, '').length).split('\n');
     // The job first: without its mark a copy would still be taken for what was accepted.
-    const job = await link.ask(() => at.queue.getJob(jobIdOf({ route, client, messageId, id: '' })));
-    if (job !== undefined) {
+    for (const lane of [route, laneOf(route, client)]) {
+      if (!lanes.has(lane)) continue;
+      const jobId = jobIdOf({ route: lane, client, messageId, id: '' });
+      const job = await link.ask(() => at(lane).queue.getJob(jobId));
+      if (job === undefined) continue;
       const progress = { ...progressOf(job), forgotten: true };
       await link.ask(() => job.updateProgress(progress).catch(() => undefined));
     }

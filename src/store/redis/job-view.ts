@@ -1,4 +1,5 @@
 import type { EventDetail, EventFilter, EventState, EventSummary } from '../../events.ts';
+import { isAskedLane } from '../../lane.ts';
 import type { Reason } from '../../reasons.ts';
 import type { Sealer } from '../seal.ts';
 import type { Client } from './client.ts';
@@ -93,7 +94,7 @@ export async function readDetail(
 /** Whether an event is among those asked for. */
 export function isAsked(event: EventSummary, filter: EventFilter): boolean {
   const { route, states, eventType, id, fromMs, toMs, finishedFromMs } = filter;
-  if (route !== undefined && event.route !== route) return false;
+  if (route !== undefined && !isAskedLane(event.route, route)) return false;
   if (states !== undefined && !states.includes(event.state)) return false;
   if (eventType !== undefined && !isOfType(event.eventType ?? '', eventType)) return false;
   if (id !== undefined && event.id !== id && event.messageId !== id) return false;

@@ -1,0 +1,43 @@
+import type { ClientSettings } from './client-settings.ts';
+import { type Fields, onlyValue } from './fields.ts';
+import type { RouteSettings } from './settings.ts';
+
+/** The settings by which a known client's requests are judged and delivered: the route's, with what is the client's own. */
+export function clientRoute(route: RouteSettings, client: ClientSettings): RouteSettings {
+  const { signature } = route;
+  return Object.freeze({
+    ...route,
+    upstream: client.upstream,
+    upstreamPath: client.upstreamPath,
+    signature: signature && client.keys ? { ...signature, keys: client.keys } : signature,
+    client,
+  });
+}
+
+/** All settings that a route stands for: its own, then those of its known clients. */
+export function settingsOf(route: RouteSettings): readonly RouteSettings[] {
+  return [route, ...(route.clients?.known ?? []).map((client) => clientRoute(route, client))];
+}
+
+/**
+ * Compiles the choice of what is meant for the client that a request names. A header that is not there, or says two
+ * things, or names nobody who is known, chooses the route's own.
+ * @param of what is chosen among, in the order of `settingsOf`
+ */
+export function clientChooser<T>(route: RouteSettings, of: readonly T[]): (headers: Fields) => T {
+  const [own, ...others] = of as readonly [T, ...T[]];
+  if (route.clients === undefined) return () => own;
+  const { header, known } = route.clients;
+  const byId = new Map(known.map(({ id }, place) => [id, others[place] as T]));
+  return (headers) => {
+    const id = onlyValue(headers, header);
+    return (id === undefined ? undefined : byId.get(id)) ?? own;
+  };
+}
+
+/**
+ * The client that the gateway vouches for to the upstream: what is only reported has not been proved.
+ */
+export function vouchedClient({ client, clients }: RouteSettings): string | undefined {
+  return clients?.mode === 'enforce' ? client?.id : undefined;
+}

@@ -12,6 +12,11 @@ export function answerDeadlineMs(sender: SenderProfile | undefined): number {
   return deadlineMs === undefined ? Number.POSITIVE_INFINITY : lessMargin(deadlineMs, ANSWER_MARGIN_MS);
 }
 
+/** Until when, from the head's first byte, a request may wait for its turn: the upstream must have as much again. */
+export function latestTurnMs(sender: SenderProfile | undefined): number {
+  return answerDeadlineMs(sender) / 2;
+}
+
 /** How long an upstream may take where its settings do not say. */
 export function defaultTimeoutMs(sender: SenderProfile | undefined): number {
   const deadlineMs = sender?.deadlineMs;

@@ -29,6 +29,7 @@ const SHARED = new Set([
   'deadline.ts',
   'der.ts',
   'message.ts',
+  'proof.ts',
   'pulse.ts',
 ]);
 

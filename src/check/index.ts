@@ -1,12 +1,15 @@
+import { latestTurnMs } from '../deadline.ts';
+import { provingChecks } from '../proof.ts';
 import type { Pulse } from '../pulse.ts';
 import type { RateLimit, RouteSettings } from '../settings.ts';
 import type { Check, Head, Message, SharedRates } from '../types.ts';
 import { addressCheck } from './address.ts';
-import { authorizationCheck } from './authorization.ts';
-import { certificateCheck } from './certificate.ts';
+import { authorizationCheck, examineSyntax } from './authorization.ts';
+import { certificateCheck, examineTrust } from './certificate.ts';
 import { type Destination, loadCheck } from './load.ts';
 import { rateCheck } from './rate.ts';
-import type { RateTables } from './rate-tables.ts';
+import { limitName, type RateTables } from './rate-tables.ts';
+import { reported } from './report.ts';
 import { sharedRateCheck } from './shared-rate.ts';
 import { signatureCheck } from './signature.ts';
 
@@ -28,7 +31,7 @@ export interface Surroundings {
 
 /** What a route does not configure is not in its lists: nothing is decided per request that is known at load. */
 export function checksFor(route: RouteSettings, surroundings: Surroundings): Checks {
-  const { addresses, certificate, authorization, signature } = route;
+  const { addresses, certificate, authorization, signature, reported: inReport } = route;
   const { pulse, destination } = surroundings;
   const rates = route.rateLimits.map((limit, place) => ({
     by: limit.key.by,
@@ -37,34 +40,54 @@ export function checksFor(route: RouteSettings, surroundings: Surroundings): Che
   const byAddress = rates.filter(({ by }) => by === 'address').map(({ check }) => check);
   const otherRates = rates.filter(({ by }) => by !== 'address').map(({ check }) => check);
   // Where only the signature proves who sends, a stranger must not be able to use up the limit of those who can sign.
-  const ratesLast = signature !== undefined && certificate === 'none' && authorization.length === 0;
+  // What is only reported proves nothing.
+  const proving = provingChecks(route);
+  const ratesLast = proving.length === 1 && proving[0] === 'signature';
+  const address = addresses === 'any' ? undefined : addressCheck(addresses);
+  const names = certificate === 'none' ? undefined : certificateCheck(certificate);
+  const credentials = authorizationCheck(authorization);
+  const signed = signature && signatureCheck(signature);
   return {
     head: [
       loadCheck(pulse, destination),
-      ...(addresses === 'any' ? [] : [addressCheck(addresses)]),
-      ...(certificate === 'none' ? [] : [certificateCheck(certificate)]),
+      ...listed(address && (inReport.includes('address') ? reported(address) : address)),
+      ...listed(names && (inReport.includes('certificate') ? reported(names, examineTrust) : names)),
       ...byAddress,
-      authorizationCheck(authorization),
+      inReport.includes('authorization') ? reported(credentials, examineSyntax) : credentials,
       ...(ratesLast ? [] : otherRates),
     ],
     message: [
-      ...(signature === undefined ? [] : [signatureCheck(signature)]),
+      ...listed(signed && (inReport.includes('signature') ? reported(signed) : signed)),
       ...(ratesLast ? otherRates : []),
     ],
   };
 }
 
-function limitCheck(
-  { name, rateLimits, onStateLoss }: RouteSettings,
+function listed<Item>(item: Item | undefined): readonly Item[] {
+  return item === undefined ? [] : [item];
+}
+
+function limitCheck(route: RouteSettings, place: number, surroundings: Surroundings): Check<Head> {
+  const limit = route.rateLimits[place] as RateLimit;
+  const check = countingCheck(route, place, limit, surroundings);
+  return limit.mode === 'report' ? reported(check) : check;
+}
+
+function countingCheck(
+  { name, sender, onStateLoss }: RouteSettings,
   place: number,
+  limit: RateLimit,
   { rates, shared, fellBack }: Surroundings,
 ): Check<Head> {
-  const limit = rateLimits[place] as RateLimit;
-  const own = rateCheck(limit, rates.take(name, place, limit));
+  const count = rates.take(name, place, limit);
+  const latestMs = latestTurnMs(sender);
+  const own = rateCheck(limit, count, latestMs);
   if (shared === undefined) return own;
   return sharedRateCheck(limit, {
     rates: shared,
-    name: JSON.stringify([name, place, limit]),
+    name: limitName(name, place, limit),
+    line: count.line,
+    latestMs,
     lost: (head, { message }) => {
       if (onStateLoss === 'refuse') return { reason: 'state.unavailable', detail: message };
       fellBack();

@@ -1,6 +1,13 @@
 import { Command } from 'commander';
 import { loadConfig } from '../config/load.ts';
-import type { Credential, QueueSettings, RateLimit, RouteSettings } from '../settings.ts';
+import type {
+  Credential,
+  FilterSettings,
+  QueueSettings,
+  RateLimit,
+  ReportableCheck,
+  RouteSettings,
+} from '../settings.ts';
 import { configError } from './exit.ts';
 import { configOption } from './options.ts';
 
@@ -17,6 +24,7 @@ interface Shown {
   authorization: string;
   signature: string;
   rate: string;
+  filter: string;
   upstream: string;
   transform: string;
   attest: string;
@@ -38,6 +46,8 @@ export function routesCommand(): Command {
 }
 
 function shown(route: RouteSettings): Shown {
+  const moded = (check: ReportableCheck, text: string): string =>
+    route.reported.includes(check) ? `${text} (report only)` : text;
   return {
     name: route.name,
     host: route.host ?? 'any',
@@ -47,14 +57,15 @@ function shown(route: RouteSettings): Shown {
       '-',
     methods: route.methods?.join(',') ?? 'any',
     sender: route.sender?.name ?? '-',
-    addresses: route.addresses === 'any' ? 'any' : route.addresses.join(', '),
-    certificate: certificateText(route),
-    authorization: route.authorization.map(credentialText).join(' or ') || '-',
+    addresses: moded('address', route.addresses === 'any' ? 'any' : route.addresses.join(', ')),
+    certificate: moded('certificate', certificateText(route)),
+    authorization: moded('authorization', route.authorization.map(credentialText).join(' or ') || '-'),
     signature:
       route.signature === undefined
         ? '-'
-        : `${route.signature.scheme}, ${route.signature.keys.length} secret(s)`,
+        : moded('signature', `${route.signature.scheme}, ${route.signature.keys.length} secret(s)`),
     rate: route.rateLimits.map(rateText).join(', ') || '-',
+    filter: route.filter === undefined ? '-' : moded('filter', filterText(route.filter)),
     upstream: `${route.upstream.name}${route.upstreamPath ?? ''} (${route.upstream.targets.map(({ name }) => name).join(', ')})`,
     transform: route.transform?.name ?? '-',
     attest: route.attest?.algorithm ?? '-',
@@ -86,9 +97,14 @@ function credentialText(credential: Credential): string {
   return credential.kind === 'header' ? `header ${credential.name}` : credential.kind;
 }
 
-function rateText({ count, perMs, burst, key }: RateLimit): string {
+function rateText({ count, perMs, burst, key, waitMs, waiting, mode }: RateLimit): string {
   const by = key.by === 'header' ? `header ${key.name}` : key.by;
-  return `${count} per ${perMs / 1000} s, burst ${burst}, by ${by}`;
+  const wait = waitMs === 0 ? '' : `, ${waiting} wait up to ${waitMs / 1000} s`;
+  return `${count} per ${perMs / 1000} s, burst ${burst}, by ${by}${wait}${mode === 'report' ? ' (report only)' : ''}`;
+}
+
+function filterText({ events, tags }: FilterSettings): string {
+  return [events, tags].flatMap((list) => (list === undefined ? [] : [list.join(' or ')])).join(', and ');
 }
 
 /** Each route as a paragraph: a table of twelve columns fits no terminal. */

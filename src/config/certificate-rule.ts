@@ -1,5 +1,6 @@
-import type { CertificateRule } from '../settings.ts';
+import type { CertificateRule, Mode } from '../settings.ts';
 import { either, list, section } from './issues.ts';
+import { optionalMode } from './modes.ts';
 import { readHostName } from './names.ts';
 import { scalar, type Wrong, word, wrong } from './values.ts';
 
@@ -32,16 +33,27 @@ const ruleSchema = section(
     public_keys: list(digest, 'public keys such as ["sha256:…"]')
       .optional()
       .describe("SHA-256 of the certificate's public key (SPKI); survives a renewal with the same key."),
+    mode: optionalMode(),
   },
   CERTIFICATE,
-).transform(({ names, fingerprints, public_keys: publicKeys }, context): CertificateRule => {
-  if (names === undefined && fingerprints === undefined && publicKeys === undefined) {
+).transform(({ names, fingerprints, public_keys: publicKeys, mode: given }, context): CertificateInput => {
+  const asks =
+    names === undefined && fingerprints === undefined && publicKeys === undefined ? 'any' : 'listed';
+  if (asks === 'any' && given === undefined) {
     const message =
       'asks for nothing in particular; give names, fingerprints or public_keys, or remove the key';
     context.addIssue({ code: 'custom', message });
   }
-  return { names, fingerprints, publicKeys };
+  return { rule: { names, fingerprints, publicKeys }, asks, mode: given ?? 'enforce' };
 });
+
+/** What a route asks of the certificate, as it is written. */
+export interface CertificateInput {
+  readonly rule: CertificateRule;
+  /** `any`: that client_ca vouches for it is enough. */
+  readonly asks: 'any' | 'listed';
+  readonly mode: Mode;
+}
 
 /** What a route asks of the client certificate, or `none`. */
 export const certificateRule = either([word(['none'], CERTIFICATE), ruleSchema], CERTIFICATE);

@@ -71,16 +71,18 @@ function timeoutText(users: readonly RouteSettings[]): string {
 
 function completedRoute(given: Mapping, route: RouteSettings, body: unknown): Mapping {
   const limits = given.rate_limit === undefined ? [] : [given.rate_limit].flat();
-  const bursts = limits.map((limit, place) => ({
-    burst: route.rateLimits[place]?.burst,
-    ...(limit as Mapping),
-  }));
+  const bursts = limits.map((limit, place) => {
+    const { burst, waitMs = 0, waiting } = route.rateLimits[place] ?? {};
+    return { burst, ...(waitMs > 0 && { waiting }), ...(limit as Mapping) };
+  });
   return {
     methods: [...(route.methods ?? METHODS)],
     certificate: 'any that client_ca vouches for',
     body_limit: body ?? '1MiB',
     ...given,
-    addresses: route.addresses,
+    addresses: route.reported.includes('address')
+      ? { list: route.addresses, mode: 'report' }
+      : route.addresses,
     ...(bursts.length === 0 ? {} : { rate_limit: bursts }),
     ...(route.deliver === 'queue' && {
       retry: { ...asMapping(given.retry) },

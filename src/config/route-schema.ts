@@ -5,6 +5,7 @@ import { attestSchema } from './attest.ts';
 import { certificateRule } from './certificate-rule.ts';
 import { filterSchema } from './filter.ts';
 import { either, list, section } from './issues.ts';
+import { mode } from './modes.ts';
 import { fields, NAME, readCredentialField, readHostName, readSenderField } from './names.ts';
 import { readPath, readUpstreamPath } from './paths.ts';
 import { queueShape } from './queue.ts';
@@ -124,11 +125,38 @@ const rateLimit = section(
     by: rateKey
       .prefault('route')
       .describe('What shares one count: route, address, certificate or header:NAME.'),
+    wait: duration({ maxHours: 1 })
+      .optional()
+      .describe(
+        "How long a request over the rate waits for its turn before it is refused, at most half of the sender's deadline; default: not at all.",
+      ),
+    waiting: integer('a number of requests', 1, 10_000)
+      .optional()
+      .describe('With wait, how many may wait at one time; default: 100.'),
+    mode: mode(),
   },
   'a mapping with rate, burst and by, or a list of such',
 );
 
 const ADDRESSES = 'any, or a list of addresses and networks such as [10.1.2.3, 10.0.0.0/8]';
+const addressForms = [
+  addressEntry(ADDRESSES),
+  list(addressEntry(), 'a list such as [10.1.2.3, 10.0.0.0/8]'),
+] as const;
+const addresses = section(
+  {
+    list: either(addressForms, ADDRESSES).optional().describe("The addresses; default: the sender's."),
+    mode: mode(),
+  },
+  ADDRESSES,
+);
+
+const CREDENTIALS = `a list of entries with ${CREDENTIAL}`;
+const credentials = list(credential, CREDENTIALS);
+const authorization = section(
+  { list: credentials.describe('The credentials, any one of which suffices.'), mode: mode() },
+  CREDENTIALS,
+);
 
 export const routeSchema = section(
   {
@@ -146,16 +174,13 @@ export const routeSchema = section(
     sender: senderName()
       .optional()
       .describe('The sender profile: a file of config/senders without its .yaml.'),
-    addresses: either(
-      [addressEntry(ADDRESSES), list(addressEntry(), 'a list such as [10.1.2.3, 10.0.0.0/8]')],
-      ADDRESSES,
-    )
+    addresses: either([...addressForms, addresses], ADDRESSES)
       .optional()
       .describe("The addresses and networks let in; any opens; default: the sender's."),
     certificate: certificateRule
       .optional()
       .describe('The client certificate asked for; none opens; default: any that client_ca vouches for.'),
-    authorization: list(credential, `a list of entries with ${CREDENTIAL}`)
+    authorization: either([credentials, authorization], CREDENTIALS)
       .optional()
       .describe('The credentials, any one of which suffices.'),
     signature: signatureSchema.optional().describe('The signature that every request must carry.'),

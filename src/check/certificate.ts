@@ -34,9 +34,9 @@ export function certificateCheck(rule: CertificateRule): Check<Head> {
  * is there and not to be trusted. Whoever has none shows nothing that could be false.
  */
 export function examineTrust({ peer, epochMs }: Head): Verdict {
-  const { certificate, certificateError } = peer;
-  if (certificate === undefined) return certificateError ?? PASS;
-  return epochMs > certificate.notAfterMs ? EXPIRED : PASS;
+  const { certificate, certificateError = MISSING } = peer;
+  if (certificate !== undefined) return epochMs > certificate.notAfterMs ? EXPIRED : PASS;
+  return certificateError.reason === 'certificate.missing' ? PASS : certificateError;
 }
 
 /** The refusal of a certificate of which nothing is on the list; without a list nothing is refused. */

@@ -103,11 +103,16 @@ describe.skipIf(!hasRedis())('rate limits on Redis', () => {
     const [a, b] = [await start('waiting', limit), await start('waiting', limit)];
     expect((await send(a)).status).toBe(200);
     const before = upstream.heads();
-    for (const gateway of [a, b, a]) {
+    for (const [place, gateway] of [a, b, a].entries()) {
       const connection = await connect(gateway);
       connection.send(requestBytes({ path: '/a', body: 'x' }));
       await untilMetric(gateway, 'postern_requests_in_flight', (count) => count === 1);
-      await expectProblem(gateway, await send(gateway), 429, 'rate.exceeded');
+      const refused = await send(gateway);
+      await expectProblem(gateway, refused, 429, 'rate.exceeded');
+      // Each that waited has taken a minute of its own.
+      const retryAfterS = Number(refused.header('retry-after'));
+      expect(retryAfterS).toBeGreaterThan(60 * (place + 1));
+      expect(retryAfterS).toBeLessThanOrEqual(60 * (place + 2));
       connection.close();
       await untilMetric(gateway, 'postern_requests_in_flight', (count) => count === 0);
     }

@@ -44,7 +44,7 @@ export function checkEntrance(
       'any beside other addresses opens to all; write "addresses: any", or remove it',
     );
   }
-  checkIdentity(section, path, report);
+  checkIdentity(section, path, around, report);
   if (section.right('certificate')) checkCertificate(values, sender, path, around, report);
 }
 
@@ -52,7 +52,7 @@ function isOpenWithoutAWord(values: Partial<RouteInput>, sender: SenderProfile |
   return addressesGiven(values.addresses) === undefined && sender?.addresses === undefined;
 }
 
-function checkIdentity(section: Partly<RouteInput>, path: Path, report: Report): void {
+function checkIdentity(section: Partly<RouteInput>, path: Path, { tls }: Surrounding, report: Report): void {
   const { certificate, authorization, signature, unsafe_open: open } = section.values;
   if (!section.right('certificate', 'authorization', 'signature', 'unsafe_open') || open === true) return;
   const reported = reportedOf(section.values);
@@ -65,6 +65,9 @@ function checkIdentity(section: Partly<RouteInput>, path: Path, report: Report):
   const [first] = names;
   if (first !== undefined) {
     if (names.some((name) => !reported.includes(name))) return;
+    const entrances = entrancesTo(section.values.host, tls);
+    // What the handshake proves, a certificate of an authority of one's own, it proves in any mode.
+    if (first === 'certificate' && entrances.every(isClosed)) return;
     report.add(
       [...path, first, 'mode'],
       `what would prove who the sender is only reports (${names.join(', ')}), so everybody may come in; write "mode: enforce" at one of them, or "unsafe_open: true" if that is meant meanwhile`,
@@ -107,6 +110,10 @@ function checkCertificate(
       `the sender ${name} has no client certificate, and tls.client_certificate is required; write "client_certificate: optional" under tls`,
     );
   }
+}
+
+function isClosed({ clientCertificate, publicRoot }: TlsEntrance): boolean {
+  return clientCertificate === 'required' && publicRoot === undefined;
 }
 
 /** The handshakes after which a request for this host may come; without a host, all. */

@@ -1,17 +1,18 @@
 import type { z } from 'zod';
-import { type Credential, METHODS, type RateKey } from '../settings.ts';
+import { METHODS, type RateKey } from '../settings.ts';
 import { addressEntry } from './addresses.ts';
 import { attestSchema } from './attest.ts';
 import { certificateRule } from './certificate-rule.ts';
+import { authorizationSchema } from './credentials.ts';
 import { filterSchema } from './filter.ts';
 import { either, list, section } from './issues.ts';
 import { mode } from './modes.ts';
-import { fields, NAME, readCredentialField, readHostName, readSenderField } from './names.ts';
+import { fields, NAME, readHostName, readSenderField } from './names.ts';
 import { readPath, readUpstreamPath } from './paths.ts';
 import { queueShape } from './queue.ts';
 import { signatureSchema } from './signature-schema.ts';
 import { transformSchema } from './transform.ts';
-import { duration, fieldValue, flag, integer, rate, scalar, size, type Wrong, word } from './values.ts';
+import { duration, flag, integer, rate, scalar, size, word } from './values.ts';
 
 const name = scalar<string>({
   expected: 'a name of letters, digits, ".", "_" and "-", such as codat-events',
@@ -47,63 +48,6 @@ export const method = () =>
       return upper === undefined ? undefined : { wrong: `methods are written in upper case: ${upper}` };
     },
   });
-
-const basic = section(
-  {
-    username: scalar<string>({ expected: 'a user name', secret: true, read: readUsername }).describe(
-      'The user name.',
-    ),
-    password: fieldValue('a password', true).describe('The password.'),
-  },
-  'a mapping with username and password',
-);
-
-const header = section(
-  {
-    name: scalar<string>({ expected: 'a header name', quiet: true, read: readCredentialField }).describe(
-      'The name of the header.',
-    ),
-    value: fieldValue('a header value', true).describe('Its value.'),
-  },
-  'a mapping with name and value',
-);
-
-const CREDENTIAL = 'one of bearer, basic and header';
-
-const credential = section(
-  {
-    bearer: fieldValue('a token of visible characters', true)
-      .optional()
-      .describe('The token of "Authorization: Bearer".'),
-    basic: basic.optional().describe('The user name and password of "Authorization: Basic".'),
-    header: header.optional().describe('A header of your own that carries the credential.'),
-  },
-  `a mapping with ${CREDENTIAL}`,
-).transform(({ bearer, basic, header }, context): Credential => {
-  const credentials: Credential[] = [];
-  if (bearer !== undefined) credentials.push({ kind: 'bearer', token: bearer });
-  if (basic !== undefined) credentials.push({ kind: 'basic', ...basic });
-  if (header !== undefined) credentials.push({ kind: 'header', ...header });
-  const [only, second] = credentials;
-  if (only === undefined)
-    context.addIssue({ code: 'custom', message: `names no credential; give ${CREDENTIAL}` });
-  else if (second === undefined) return only;
-  else
-    context.addIssue({
-      code: 'custom',
-      message: `holds more than one credential; give each an entry of its own`,
-    });
-  return undefined as never;
-});
-
-/** RFC 7617 section 2: the first colon ends the user name. */
-function readUsername(value: string): string | Wrong {
-  if (value.includes(':')) return { wrong: 'a user name cannot hold a colon' };
-  const field = /^[\x20-\x7e]+$/.test(value) && value === value.trim();
-  return field
-    ? value
-    : { wrong: 'it is empty, or holds a control or non-ASCII character or white space at an end' };
-}
 
 const rateKey = scalar<RateKey>({
   expected: 'route, address, certificate or header:NAME',
@@ -151,13 +95,6 @@ const addresses = section(
   ADDRESSES,
 );
 
-const CREDENTIALS = `a list of entries with ${CREDENTIAL}`;
-const credentials = list(credential, CREDENTIALS);
-const authorization = section(
-  { list: credentials.describe('The credentials, any one of which suffices.'), mode: mode() },
-  CREDENTIALS,
-);
-
 export const routeSchema = section(
   {
     name: name.describe('The name of the route, in the log and the metrics; no two alike.'),
@@ -180,9 +117,7 @@ export const routeSchema = section(
     certificate: certificateRule
       .optional()
       .describe('The client certificate asked for; none opens; default: any that client_ca vouches for.'),
-    authorization: either([credentials, authorization], CREDENTIALS)
-      .optional()
-      .describe('The credentials, any one of which suffices.'),
+    authorization: authorizationSchema.optional().describe('The credentials, any one of which suffices.'),
     signature: signatureSchema.optional().describe('The signature that every request must carry.'),
     rate_limit: either(
       [rateLimit, list(rateLimit, 'a list of mappings with rate, burst and by')],

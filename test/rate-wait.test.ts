@@ -1,7 +1,10 @@
 import { randomUUID } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { ConnectionOptions } from 'node:tls';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { RateLine } from '../src/check/rate-line.ts';
+import { runCommand } from './support/command.ts';
 import { expectDelivered, expectDuplicate, expectProblem, expectRefused } from './support/expect.ts';
 import { baseTls, type Gateway, startGateway } from './support/gateway.ts';
 import { deliveriesOf, holdAnswers } from './support/hold.ts';
@@ -313,6 +316,19 @@ test('a new configuration leaves those who wait their turns, and goes on countin
   const record = await expectDelivered(changing, await waiting.answer());
   expect(record.ms.waited).toBeGreaterThan(0);
   expect(await changing.stop()).toBe(0);
+});
+
+test('postern routes says who waits, and postern explain that a request may', async () => {
+  const config = ['--config', join(gateway.folder, 'postern.yaml')];
+  const routes = await runCommand(['routes', ...config]);
+  expect(routes.stdout).toContain('1 per 60 s, burst 1, by route, 2 wait up to 3600 s');
+  const capture = join(gateway.folder, 'capture.http');
+  await writeFile(capture, requestBytes({ path: '/bounded', body: 'x' }));
+  const options = ['--request', capture, '--address', '203.0.113.9', '--no-certificate'];
+  const { stdout } = await runCommand(['explain', ...config, ...options]);
+  expect(stdout).toMatch(
+    /^rate by route +not judged +.*; over the rate it waits up to 3600 s for its turn$/m,
+  );
 });
 
 test('in a line the turns of one key keep their order, whatever times a clock elsewhere gives', async () => {

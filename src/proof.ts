@@ -5,18 +5,9 @@ export type Identity = Pick<RouteSettings, 'certificate' | 'authorization' | 'si
 
 /** The checks of a route that prove who sends, in their order; none: it is open. What is only reported proves nothing. */
 export function provingChecks(route: Identity): readonly ReportableCheck[] {
-  return identityChecks(route).filter((name) => !route.reported.includes(name));
-}
-
-/** The same, with those in report mode. */
-export function identityChecks({
-  certificate,
-  authorization,
-  signature,
-}: Identity): readonly ReportableCheck[] {
   const checks: ReportableCheck[] = [];
-  if (certificate !== 'none') checks.push('certificate');
-  if (authorization.length > 0) checks.push('authorization');
-  if (signature !== undefined) checks.push('signature');
-  return checks;
+  if (route.certificate !== 'none') checks.push('certificate');
+  if (route.authorization.length > 0) checks.push('authorization');
+  if (route.signature !== undefined) checks.push('signature');
+  return checks.filter((name) => !route.reported.includes(name));
 }

@@ -58,11 +58,16 @@ export interface Attested {
   readonly client: string | undefined;
 }
 
-/** A request that is delivered has passed all of its route's checks; named are those that prove something of the sender. */
+/**
+ * A request that is delivered has passed all of its route's checks that refuse; named are those that prove something of
+ * the sender. What is in report mode may have failed.
+ */
 function namesOf({ head, message }: Checks, { authorization }: RouteSettings): readonly string[] {
   // Without credentials that check only refuses a repeated field; load is the gateway's own.
   const silent = authorization.length > 0 ? ['load'] : ['load', 'authorization'];
-  return [...head, ...message].map(({ name }) => name).filter((name) => !silent.includes(name));
+  return [...head, ...message]
+    .filter(({ name, reports }) => reports !== true && !silent.includes(name))
+    .map(({ name }) => name);
 }
 
 /** RFC 8705 section 3.1: the certificate by the SHA-256 of its DER. */

@@ -18,7 +18,7 @@ import { countUse, type Usage, usageOf } from './record/usage.ts';
 import type { RouteSettings, Settings } from './settings.ts';
 import type { LenientClaims } from './store/redis/local.ts';
 import type { Runner } from './transform/runner.ts';
-import type { AddressValue, Store } from './types.ts';
+import type { AddressValue, Refusal, Store } from './types.ts';
 
 export interface Built {
   readonly gateway: Gateway;
@@ -52,6 +52,8 @@ export interface Recorders {
   readonly log: Log;
   readonly metrics: Metrics;
 }
+
+const DRAINING: Refusal = Object.freeze({ reason: 'gateway.draining' });
 
 /**
  * Builds the gateway from its settings: the only place that knows every part.
@@ -116,7 +118,13 @@ export function buildGateway(
     },
   });
   return {
-    gateway,
+    gateway: {
+      ...gateway,
+      giveUpAll: () => {
+        gateway.giveUpAll();
+        rates.giveUpAll(DRAINING);
+      },
+    },
     admits: admission(settings.routes),
     targets: () => [...upstreams.values()].flatMap((upstream) => [...upstream.targets()]),
     workers: compiled.flatMap(({ of }) => of.map(({ worker }) => worker)),
@@ -155,8 +163,8 @@ export function deliveryObserver(log: Log, metrics: Metrics): WorkerObserver {
 
 function admission(routes: readonly RouteSettings[]): (address: AddressValue) => boolean {
   const entries: string[] = [];
-  for (const { addresses } of routes) {
-    if (addresses === 'any') return () => true;
+  for (const { addresses, reported } of routes) {
+    if (addresses === 'any' || reported.includes('address')) return () => true;
     entries.push(...addresses);
   }
   return addressSet(entries);

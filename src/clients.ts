@@ -35,9 +35,8 @@ export function clientChooser<T>(route: RouteSettings, of: readonly T[]): (heade
   };
 }
 
-/**
- * The client that the gateway vouches for to the upstream: what is only reported has not been proved.
- */
-export function vouchedClient({ client, clients }: RouteSettings): string | undefined {
-  return clients?.mode === 'enforce' ? client?.id : undefined;
+/** The client that the gateway vouches for to the upstream: what is only reported has not been proved. */
+export function vouchedClient({ client, clients, reported }: RouteSettings): string | undefined {
+  if (client === undefined || clients?.mode !== 'enforce') return undefined;
+  return client.certificate !== undefined || !reported.includes('signature') ? client.id : undefined;
 }

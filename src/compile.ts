@@ -76,6 +76,7 @@ export function compileRoute(settings: RouteSettings, ground: Ground): CompiledR
     upstreamFields: fields.whole,
     attest,
     filter: settings.filter && messageFilter(settings.filter, sender),
+    filterReports: settings.reported.includes('filter'),
     transform,
     queued: isQueue ? eventMaker(settings, fields) : undefined,
     late:

@@ -19,6 +19,11 @@ export function lateAfterMs(sender: SenderProfile | undefined): number {
   return lessMargin(answerDeadlineMs(sender), STORE_MARGIN_MS);
 }
 
+/** Until when, from the head's first byte, a request may wait for its turn: the upstream must have as much again. */
+export function latestTurnMs(sender: SenderProfile | undefined): number {
+  return answerDeadlineMs(sender) / 2;
+}
+
 /** How long an upstream may take where its settings do not say. */
 export function defaultTimeoutMs(sender: SenderProfile | undefined): number {
   const deadlineMs = sender?.deadlineMs;

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { type Claim, claimEvent } from './claim.ts';
-import { examine } from './examine.ts';
+import { examine, sift } from './examine.ts';
 import { type Forwarding, openForwarding } from './forwarding.ts';
 import type { ForwardingParts } from './late.ts';
 import { answerCopy, refuse } from './outcome.ts';
@@ -59,7 +59,7 @@ export function createGateway(parts: Parts): Gateway {
       const headers = ['allow', [...route.methods].join(', ')];
       return refuse(route.responder, entry, { reason: 'route.method_not_allowed', headers });
     }
-    const unwelcome = await examine(route.checks.head, head, entry);
+    const unwelcome = await examine(route.checks.head, head, entry, sender);
     if (unwelcome !== undefined) return refuse(route.responder, entry, unwelcome);
     const startedMs = performance.now();
     const reading = sender.readBody(route.bodyLimit, head.startedMs + route.deadlineMs);
@@ -68,7 +68,7 @@ export function createGateway(parts: Parts): Gateway {
     if (!Buffer.isBuffer(body)) return refuse(route.responder, entry, body);
     entry.bytes = body.length;
     const message: Message = { ...head, body };
-    const unproved = await examine(route.checks.message, message, entry);
+    const unproved = await examine(route.checks.message, message, entry, sender);
     if (unproved !== undefined) {
       sender.releaseBody();
       return refuse(route.responder, entry, unproved);
@@ -94,8 +94,8 @@ export function createGateway(parts: Parts): Gateway {
   /** An event that is this request's to deal with. Whatever goes wrong with it, its claim is free for the next copy. */
   async function take(request: Request, claim: Claim | undefined): Promise<Reply | undefined> {
     try {
-      const { route, message } = request;
-      const found = route.filter?.(message.body) ?? 'wanted';
+      const { route } = request;
+      const found = sift(request);
       if (found !== 'wanted') return await leaveOut(request, claim, found);
       if (route.queued !== undefined) return await accept(request, claim, route.queued);
       if (route.transform === undefined) return await forwarding.deliver(request, claim);

@@ -59,6 +59,9 @@ export const REASONS = {
 
 export type Reason = keyof typeof REASONS;
 
+/** What a check in report mode would have refused, or not delivered: a filter refuses nothing that it leaves out. */
+export type Reported = Reason | 'filter.unwanted';
+
 /** What is known of a reason; the wide type, so that optional facts can be read of any reason. */
 export function factsOf(reason: Reason): ReasonFacts {
   return REASONS[reason];

@@ -28,6 +28,8 @@ export interface Route {
   readonly attest: ReturnType<typeof attester> | undefined;
   /** Which messages are delivered; `undefined`: all are. */
   readonly filter: ReturnType<typeof messageFilter> | undefined;
+  /** The filter is in report mode: what it says is only recorded. */
+  readonly filterReports: boolean;
   /** What is made of a message before it is delivered; `undefined`: nothing. */
   readonly transform: Transformation | undefined;
   /** What of a request is kept until it is delivered; `undefined`: the sender waits for the upstream's answer. */

@@ -117,7 +117,18 @@ export interface RateLimit {
   readonly perMs: number;
   readonly burst: number;
   readonly key: RateKey;
+  /** How long a request over the rate waits for its turn; 0: it is refused at once. */
+  readonly waitMs: number;
+  /** How many may wait at one time. */
+  readonly waiting: number;
+  readonly mode: Mode;
 }
+
+/** Whether a check refuses, or only has recorded what it would refuse. */
+export type Mode = 'enforce' | 'report';
+
+/** The checks of a route that may be in report mode, beside its rate limits. */
+export type ReportableCheck = 'address' | 'certificate' | 'authorization' | 'signature' | 'filter';
 
 /** How the gateway vouches to an upstream for what it lets through. */
 export interface AttestSettings {
@@ -162,6 +173,8 @@ export interface RouteSettings {
   readonly filter: FilterSettings | undefined;
   /** `undefined`: what is delivered is what was received. */
   readonly transform: TransformSettings | undefined;
+  /** The checks in report mode. */
+  readonly reported: readonly ReportableCheck[];
   readonly bodyLimit: number;
   readonly upstream: UpstreamSettings;
   readonly upstreamPath: string | undefined;

@@ -80,8 +80,16 @@ export interface Pass {
   readonly messageId?: string;
   /** What the check would have refused: it is in report mode, and proves nothing. */
   readonly wouldRefuse?: Refusal;
-  /** How long the request was made to wait for its turn. */
-  readonly waitedMs?: number;
+  /** It passes when its turn has come, and not before. */
+  readonly turn?: Turn;
+}
+
+/** A place in the line of those that wait for their turn. */
+export interface Turn {
+  /** Resolves when the turn has come, or with why it never will. Never rejects. */
+  readonly come: Promise<Refusal | undefined>;
+  /** Leaves the line. Does nothing once `come` has resolved. */
+  giveUp(why: Refusal): void;
 }
 
 /** A check's "no", in one word. */
@@ -106,6 +114,8 @@ export const PASS: Pass = Object.freeze({});
  */
 export interface Check<In> {
   readonly name: string;
+  /** In report mode: that it passed proves nothing, so nobody is told that it did. */
+  readonly reports?: true;
   /** A promise only where something beyond this process is asked. Never rejects. */
   readonly examine: (input: In) => Verdict | Promise<Verdict>;
 }
@@ -195,13 +205,28 @@ export interface Claims {
 /** Rate limits that several gateways share. */
 export interface SharedRates {
   /**
-   * Takes one of what the limit lets in (GCRA).
+   * Takes one of what the limit lets in (GCRA), now or in advance.
    * @param key names the limit and who is counted
-   * @param intervalMs the time of one request at the limit's rate
-   * @param toleranceMs how far ahead of that rate a burst may be
-   * @returns 0: it passed; else after how many milliseconds the next one would. Rejects where the state is out of reach
+   * @param longestMs how long this one may wait for its turn; 0 or less: not at all
+   * Rejects where the state is out of reach
    */
-  take(key: string, intervalMs: number, toleranceMs: number): Promise<number>;
+  take(key: string, cells: Cells, longestMs: number): Promise<Taken>;
+}
+
+/** What a limit lets in, in milliseconds. */
+export interface Cells {
+  /** The time of one request at the limit's rate. */
+  readonly intervalMs: number;
+  /** How far ahead of that rate a burst may be. */
+  readonly toleranceMs: number;
+  /** How long anybody may wait. */
+  readonly waitMs: number;
+}
+
+export interface Taken {
+  /** Whether one was taken; if so `afterMs` is how long to wait for it, else when the next one could be. */
+  readonly isTaken: boolean;
+  readonly afterMs: number;
 }
 
 /** What outlives a request. */

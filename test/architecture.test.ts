@@ -32,6 +32,7 @@ const SHARED = new Set([
   'deadline.ts',
   'der.ts',
   'message.ts',
+  'proof.ts',
   'pulse.ts',
 ]);
 

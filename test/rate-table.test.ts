@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest';
 import { rateCheck } from '../src/check/rate.ts';
 import { RateTable } from '../src/check/rate-table.ts';
+import { RateTables } from '../src/check/rate-tables.ts';
+import type { RateLimit } from '../src/settings.ts';
 import type { Head, Verdict } from '../src/types.ts';
 
 const LARGEST = 1 << 20;
@@ -32,10 +34,16 @@ test('keys that are idle again leave their slots to others: nothing grows', () =
 });
 
 test('one /64 of IPv6 is one address', () => {
-  const check = rateCheck(
-    { count: 1, perMs: 3_600_000, burst: 1, key: { by: 'address' } },
-    new RateTable(LARGEST),
-  );
+  const limit: RateLimit = {
+    count: 1,
+    perMs: 3_600_000,
+    burst: 1,
+    key: { by: 'address' },
+    waitMs: 0,
+    waiting: 0,
+    mode: 'enforce',
+  };
+  const check = rateCheck(limit, new RateTables().take('a', 0, limit), Number.POSITIVE_INFINITY);
   const from = (addressValue: bigint): Verdict =>
     check.examine({ peer: { address: 'unused', addressValue } } as unknown as Head);
   const network = 0x2001_0db8_0000_0001n << 64n;

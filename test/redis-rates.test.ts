@@ -1,7 +1,10 @@
 import { beforeAll, describe, expect, test } from 'vitest';
+import { expectDelivered, expectProblem } from './support/expect.ts';
 import { type Gateway, startGateway } from './support/gateway.ts';
+import { holdAnswers } from './support/hold.ts';
+import { metric, untilMetric } from './support/metrics.ts';
 import { hasRedis, type RedisServer, startRedis } from './support/redis.ts';
-import { type Answer, type Connection, connect, post } from './support/sender.ts';
+import { type Answer, type Connection, connect, post, requestBytes } from './support/sender.ts';
 import { startUpstream, type Upstream } from './support/upstream.ts';
 
 describe.skipIf(!hasRedis())('rate limits on Redis', () => {
@@ -66,5 +69,64 @@ describe.skipIf(!hasRedis())('rate limits on Redis', () => {
     await new Promise((resolve) => setTimeout(resolve, 1100));
     expect((await send(gateway)).status).toBe(200);
     expect(await gateway.stop()).toBe(0);
+  });
+
+  test('two gateways give turns of one limit, first come first served', async () => {
+    const limit = { rate: '1/700ms', wait: '1m' };
+    const [a, b] = [await start('turns', limit), await start('turns', limit)];
+    const held = holdAnswers(upstream);
+    const before = upstream.requests.length;
+    const connections: [Gateway, Connection][] = [];
+    for (const [place, gateway] of [a, b, b, a].entries()) {
+      const connection = await connect(gateway);
+      const inFlight = await metric(gateway, 'postern_requests_in_flight');
+      connection.send(requestBytes({ path: '/a', body: `turn ${place}` }));
+      await untilMetric(gateway, 'postern_requests_in_flight', (count) => count === inFlight + 1);
+      // It has its turn when Redis has answered, which is when the next question is answered.
+      await redis.client().ping();
+      connections.push([gateway, connection]);
+    }
+    await upstream.request(({ body }) => body.toString() === 'turn 3');
+    held.release();
+    upstream.answer();
+    const records = await Promise.all(
+      connections.map(async ([gateway, connection]) => expectDelivered(gateway, await connection.answer())),
+    );
+    const seen = upstream.requests.slice(before).map(({ body }) => body.toString());
+    expect(seen).toEqual(['turn 0', 'turn 1', 'turn 2', 'turn 3']);
+    expect([records[0]?.ms.waited, (records[3]?.ms.waited ?? 0) > 0]).toEqual([undefined, true]);
+    expect(await Promise.all([a.stop(), b.stop()])).toEqual([0, 0]);
+  });
+
+  test('as many wait at each gateway as the limit lets, and who leaves frees a place', async () => {
+    const limit = { rate: '1/1m', wait: '1h', waiting: 1 };
+    const [a, b] = [await start('waiting', limit), await start('waiting', limit)];
+    expect((await send(a)).status).toBe(200);
+    const before = upstream.heads();
+    for (const [place, gateway] of [a, b, a].entries()) {
+      const connection = await connect(gateway);
+      connection.send(requestBytes({ path: '/a', body: 'x' }));
+      await untilMetric(gateway, 'postern_requests_in_flight', (count) => count === 1);
+      const refused = await send(gateway);
+      await expectProblem(gateway, refused, 429, 'rate.exceeded');
+      // Each that waited has taken a minute of its own.
+      const retryAfterS = Number(refused.header('retry-after'));
+      expect(retryAfterS).toBeGreaterThan(60 * (place + 1));
+      expect(retryAfterS).toBeLessThanOrEqual(60 * (place + 2));
+      connection.close();
+      await untilMetric(gateway, 'postern_requests_in_flight', (count) => count === 0);
+    }
+    expect(upstream.heads()).toBe(before);
+    expect(await Promise.all([a.stop(), b.stop()])).toEqual([0, 0]);
+  });
+
+  test('in report mode a limit lets everybody in, and says what it would have refused, also where Redis is away', async () => {
+    const gateway = await start('reported', { rate: '1/10h', mode: 'report' });
+    const told = async () => (await expectDelivered(gateway, await send(gateway))).would_refuse;
+    expect([await told(), await told()]).toEqual([undefined, ['rate.exceeded']]);
+    await redis.kill9();
+    expect(await told()).toEqual(['state.unavailable']);
+    expect(await gateway.stop()).toBe(0);
+    await redis.start();
   });
 });

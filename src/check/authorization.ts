@@ -1,7 +1,7 @@
 import { isSecret, type Secret, secretOf } from '../compare.ts';
 import { type Fields, fieldCount, fieldValue } from '../fields.ts';
 import type { Credential } from '../settings.ts';
-import { type Check, type Head, PASS, type Refusal } from '../types.ts';
+import { type Check, type Head, PASS, type Refusal, type Verdict } from '../types.ts';
 
 type Finding = 'right' | 'missing' | 'repeated' | 'malformed' | 'wrong';
 
@@ -34,6 +34,9 @@ export function authorizationCheck(credentials: readonly Credential[]): Check<He
     },
   };
 }
+
+/** A repeated Authorization field is no credential that is wrong, but a request that two parsers read differently. */
+export const examineSyntax = authorizationCheck([]).examine as (head: Head) => Verdict;
 
 function compareWith(credential: Credential): Compare {
   if (credential.kind === 'header') return compareField(credential.name, secretOf(credential.value));

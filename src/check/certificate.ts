@@ -1,5 +1,5 @@
 import type { CertificateRule } from '../settings.ts';
-import { type Certificate, type Check, type Head, PASS, type Refusal } from '../types.ts';
+import { type Certificate, type Check, type Head, PASS, type Refusal, type Verdict } from '../types.ts';
 
 const MISSING: Refusal = Object.freeze({ reason: 'certificate.missing' });
 const EXPIRED: Refusal = Object.freeze({ reason: 'certificate.expired' });
@@ -14,10 +14,11 @@ export function certificateCheck(rule: CertificateRule): Check<Head> {
   const publicKeys = listed(rule.publicKeys, 'the public key is not listed');
   return {
     name: 'certificate',
-    examine: ({ peer, epochMs }) => {
-      const certificate = peer.certificate;
-      if (certificate === undefined) return peer.certificateError ?? MISSING;
-      if (epochMs > certificate.notAfterMs) return EXPIRED;
+    examine: (head) => {
+      const untrusted = examineTrust(head);
+      if (untrusted.reason !== undefined) return untrusted;
+      const { certificate } = head.peer;
+      if (certificate === undefined) return MISSING;
       return (
         names(certificate.names) ??
         fingerprints([certificate.fingerprint]) ??
@@ -26,6 +27,16 @@ export function certificateCheck(rule: CertificateRule): Check<Head> {
       );
     },
   };
+}
+
+/**
+ * What the handshake itself decides, also where it is optional and the route's rule is only reported: a certificate that
+ * is there and not to be trusted. Whoever has none shows nothing that could be false.
+ */
+export function examineTrust({ peer, epochMs }: Head): Verdict {
+  const { certificate, certificateError = MISSING } = peer;
+  if (certificate !== undefined) return epochMs > certificate.notAfterMs ? EXPIRED : PASS;
+  return certificateError.reason === 'certificate.missing' ? PASS : certificateError;
 }
 
 /** The refusal of a certificate of which nothing is on the list; without a list nothing is refused. */

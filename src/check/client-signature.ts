@@ -47,7 +47,7 @@ export function clientSignature(own: Check<Message>, route: RouteSettings): Chec
     return clients.mode === 'report' ? { wouldRefuse: mismatch } : mismatch;
   };
   return {
-    name: own.name,
+    ...own,
     examine: (message) => {
       const answer = own.examine(message);
       return answer instanceof Promise

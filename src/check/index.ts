@@ -1,15 +1,18 @@
+import { latestTurnMs } from '../deadline.ts';
 import { laneOf } from '../lane.ts';
+import { provingChecks } from '../proof.ts';
 import type { Pulse } from '../pulse.ts';
 import type { RateLimit, RouteSettings } from '../settings.ts';
 import type { Check, Head, Message, SharedRates } from '../types.ts';
 import { addressCheck } from './address.ts';
-import { authorizationCheck } from './authorization.ts';
-import { certificateCheck } from './certificate.ts';
+import { authorizationCheck, examineSyntax } from './authorization.ts';
+import { certificateCheck, examineTrust } from './certificate.ts';
 import { clientChecks } from './client.ts';
 import { clientSignature } from './client-signature.ts';
 import { type Destination, loadCheck } from './load.ts';
 import { rateCheck } from './rate.ts';
-import type { RateTables } from './rate-tables.ts';
+import { limitName, type RateTables } from './rate-tables.ts';
+import { reported } from './report.ts';
 import { sharedRateCheck } from './shared-rate.ts';
 import { signatureCheck } from './signature.ts';
 
@@ -31,32 +34,42 @@ export interface Surroundings {
 
 /** What a route does not configure is not in its lists: nothing is decided per request that is known at load. */
 export function checksFor(route: RouteSettings, surroundings: Surroundings): Checks {
-  const { addresses, certificate, authorization, signature } = route;
+  const { addresses, certificate, authorization, signature, reported: inReport } = route;
   const { pulse, destination } = surroundings;
   const { byAddress, others: otherRates } = limitChecks(route, surroundings);
   // Where only the signature proves who sends, a stranger must not be able to use up the limit of those who can sign.
-  const isProvedLast = signature !== undefined && certificate === 'none' && authorization.length === 0;
+  // What is only reported proves nothing.
+  const proving = provingChecks(route);
+  const isProvedLast = proving.length === 1 && proving[0] === 'signature';
   // And no client that of another: its limits count only what is proved to be its own.
-  const ratesLast = isProvedLast || (signature !== undefined && isProvedBySignature(route));
+  const ratesLast = isProvedLast || (proving.includes('signature') && isProvedBySignature(route));
   const client = clientChecks(route);
   const [early, late] = [ratesLast ? [] : otherRates, ratesLast ? otherRates : []];
   const inTurn = (rates: readonly Check<Head>[]): readonly Check<Head>[] =>
     route.client === undefined ? [...rates, ...client] : [...client, ...rates];
+  const address = addresses === 'any' ? undefined : addressCheck(addresses);
+  const names = certificate === 'none' ? undefined : certificateCheck(certificate);
+  const credentials = authorizationCheck(authorization);
+  const signed = signature && signatureCheck(signature);
   return {
     head: [
       loadCheck(pulse, destination),
-      ...(addresses === 'any' ? [] : [addressCheck(addresses)]),
-      ...(certificate === 'none' ? [] : [certificateCheck(certificate)]),
+      ...listed(address && (inReport.includes('address') ? reported(address) : address)),
+      ...listed(names && (inReport.includes('certificate') ? reported(names, examineTrust) : names)),
       ...byAddress,
-      authorizationCheck(authorization),
+      inReport.includes('authorization') ? reported(credentials, examineSyntax) : credentials,
       // A stranger learns from no answer which clients there are.
       ...(isProvedLast ? [] : inTurn(early)),
     ],
     message: [
-      ...(signature === undefined ? [] : [clientSignature(signatureCheck(signature), route)]),
+      ...listed(signed && clientSignature(inReport.includes('signature') ? reported(signed) : signed, route)),
       ...(isProvedLast ? inTurn(late) : late),
     ],
   };
+}
+
+function listed<Item>(item: Item | undefined): readonly Item[] {
+  return item === undefined ? [] : [item];
 }
 
 /** Whether nothing but its signature tells a client from the others. */
@@ -87,17 +100,27 @@ function limitChecks(
   };
 }
 
-function limitCheck(
-  { name, rateLimits, onStateLoss }: RouteSettings,
+function limitCheck(route: RouteSettings, place: number, surroundings: Surroundings): Check<Head> {
+  const limit = route.rateLimits[place] as RateLimit;
+  const check = countingCheck(route, place, limit, surroundings);
+  return limit.mode === 'report' ? reported(check) : check;
+}
+
+function countingCheck(
+  { name, sender, onStateLoss }: RouteSettings,
   place: number,
+  limit: RateLimit,
   { rates, shared, fellBack }: Surroundings,
 ): Check<Head> {
-  const limit = rateLimits[place] as RateLimit;
-  const own = rateCheck(limit, rates.take(name, place, limit));
+  const count = rates.take(name, place, limit);
+  const latestMs = latestTurnMs(sender);
+  const own = rateCheck(limit, count, latestMs);
   if (shared === undefined) return own;
   return sharedRateCheck(limit, {
     rates: shared,
-    name: JSON.stringify([name, place, limit]),
+    name: limitName(name, place, limit),
+    line: count.line,
+    latestMs,
     lost: (head, { message }) => {
       if (onStateLoss === 'refuse') return { reason: 'state.unavailable', detail: message };
       fellBack();

@@ -1,8 +1,9 @@
 import { networkOf } from '../addresses.ts';
 import { fieldValue } from '../fields.ts';
 import type { RateKey, RateLimit } from '../settings.ts';
-import { type Check, type Head, PASS, type Peer, type Verdict } from '../types.ts';
-import type { RateTable } from './rate-table.ts';
+import { type Cells, type Check, type Head, PASS, type Peer, type Verdict } from '../types.ts';
+import type { RateLine } from './rate-line.ts';
+import type { RateCount } from './rate-tables.ts';
 
 /** A check that asks nobody beyond this process. */
 export interface OwnCheck extends Check<Head> {
@@ -11,11 +12,12 @@ export interface OwnCheck extends Check<Head> {
 
 /**
  * Lets in `count` requests per `perMs`, `burst` of them at one instant (GCRA: one number a key, the time at which
- * the key would be idle again). A refusal says after how many seconds, rounded up, the next one passes.
+ * the key would be idle again). Where the limit lets wait, one that comes early takes its turn in advance, so that first
+ * come is first served, and waits for it. A refusal says after how many seconds, rounded up, the next one passes.
+ * @param latestMs how long after the first byte of its head a request may still be waiting
  */
-export function rateCheck(limit: RateLimit, table: RateTable): OwnCheck {
-  const intervalMs = limit.perMs / limit.count;
-  const toleranceMs = intervalMs * (limit.burst - 1);
+export function rateCheck(limit: RateLimit, { table, line }: RateCount, latestMs: number): OwnCheck {
+  const { intervalMs, toleranceMs } = cellsOf(limit);
   const keyOf = rateKeyReader(limit.key);
   const slotOf =
     limit.key.by === 'route' ? () => 0 : (head: Head, nowMs: number) => table.slotOf(keyOf(head), nowMs);
@@ -32,11 +34,28 @@ export function rateCheck(limit: RateLimit, table: RateTable): OwnCheck {
       if (slot < 0) return full;
       const arrivalMs = Math.max(table.arrivalAt(slot), nowMs);
       const earlyMs = arrivalMs - toleranceMs - nowMs;
-      if (earlyMs > 0) return { reason: 'rate.exceeded', retryAfterSeconds: Math.ceil(earlyMs / 1000) };
+      if (earlyMs > 0 && earlyMs > longestWaitMs(limit, line, head, latestMs))
+        return { reason: 'rate.exceeded', retryAfterSeconds: Math.ceil(earlyMs / 1000) };
       table.setArrival(slot, arrivalMs + intervalMs);
-      return PASS;
+      return earlyMs > 0 ? { turn: line.join(keyOf(head), nowMs + earlyMs) } : PASS;
     },
   };
+}
+
+export function cellsOf({ count, perMs, burst, waitMs }: RateLimit): Cells {
+  const intervalMs = perMs / count;
+  return { intervalMs, toleranceMs: intervalMs * (burst - 1), waitMs };
+}
+
+/** How long a request may be made to wait from now; 0 or less: not at all. */
+export function longestWaitMs(
+  { waitMs, waiting }: RateLimit,
+  line: RateLine,
+  { startedMs }: Head,
+  latestMs: number,
+): number {
+  if (waitMs === 0 || line.size >= waiting) return 0;
+  return Math.min(waitMs, startedMs + latestMs - performance.now());
 }
 
 /** Who is counted together. */

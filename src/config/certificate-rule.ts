@@ -1,5 +1,6 @@
-import type { CertificateRule } from '../settings.ts';
+import type { CertificateRule, Mode } from '../settings.ts';
 import { either, list, section } from './issues.ts';
+import { optionalMode } from './modes.ts';
 import { readHostName } from './names.ts';
 import { scalar, type Wrong, word, wrong } from './values.ts';
 
@@ -20,36 +21,54 @@ const digest = scalar<string>({
   },
 });
 
-const lists = (expected: string) =>
-  section(
-    {
-      names: list(certificateName, 'names such as ["DNS:codat.example.com"]')
-        .optional()
-        .describe(
-          'Names, one of which the certificate must hold: DNS:, URI:, email: or CN:, exact; bare means DNS:.',
-        ),
-      fingerprints: list(digest, 'fingerprints such as ["sha256:…"]')
-        .optional()
-        .describe('SHA-256 fingerprints, one of which the certificate must have.'),
-      public_keys: list(digest, 'public keys such as ["sha256:…"]')
-        .optional()
-        .describe("SHA-256 of the certificate's public key (SPKI); survives a renewal with the same key."),
-    },
-    expected,
-  ).transform(({ names, fingerprints, public_keys: publicKeys }, context): CertificateRule => {
-    if (names === undefined && fingerprints === undefined && publicKeys === undefined) {
-      const message =
-        'asks for nothing in particular; give names, fingerprints or public_keys, or remove the key';
-      context.addIssue({ code: 'custom', message });
-    }
-    return { names, fingerprints, publicKeys };
-  });
+const shape = {
+  names: list(certificateName, 'names such as ["DNS:codat.example.com"]')
+    .optional()
+    .describe(
+      'Names, one of which the certificate must hold: DNS:, URI:, email: or CN:, exact; bare means DNS:.',
+    ),
+  fingerprints: list(digest, 'fingerprints such as ["sha256:…"]')
+    .optional()
+    .describe('SHA-256 fingerprints, one of which the certificate must have.'),
+  public_keys: list(digest, 'public keys such as ["sha256:…"]')
+    .optional()
+    .describe("SHA-256 of the certificate's public key (SPKI); survives a renewal with the same key."),
+};
+
+const NOTHING = 'asks for nothing in particular; give names, fingerprints or public_keys, or remove the key';
+
+function asksFor({ names, fingerprints, publicKeys }: CertificateRule): CertificateInput['asks'] {
+  return names === undefined && fingerprints === undefined && publicKeys === undefined ? 'any' : 'listed';
+}
 
 /** What a certificate must hold. */
-export const certificateLists = lists(RULE);
+export const certificateLists = section(shape, RULE).transform(
+  ({ names, fingerprints, public_keys: publicKeys }, context): CertificateRule => {
+    const rule = { names, fingerprints, publicKeys };
+    if (asksFor(rule) === 'any') context.addIssue({ code: 'custom', message: NOTHING });
+    return rule;
+  },
+);
+
+const ruleSchema = section({ ...shape, mode: optionalMode() }, CERTIFICATE).transform(
+  ({ names, fingerprints, public_keys: publicKeys, mode: given }, context): CertificateInput => {
+    const rule = { names, fingerprints, publicKeys };
+    const asks = asksFor(rule);
+    if (asks === 'any' && given === undefined) context.addIssue({ code: 'custom', message: NOTHING });
+    return { rule, asks, mode: given ?? 'enforce' };
+  },
+);
+
+/** What a route asks of the certificate, as it is written. */
+export interface CertificateInput {
+  readonly rule: CertificateRule;
+  /** `any`: that client_ca vouches for it is enough. */
+  readonly asks: 'any' | 'listed';
+  readonly mode: Mode;
+}
 
 /** What a route asks of the client certificate, or `none`. */
-export const certificateRule = either([word(['none'], CERTIFICATE), lists(CERTIFICATE)], CERTIFICATE);
+export const certificateRule = either([word(['none'], CERTIFICATE), ruleSchema], CERTIFICATE);
 
 /** @see https://www.rfc-editor.org/rfc/rfc5280 section 4.2.1.6; names of a DNS kind compare without case */
 function readName(value: string): string | Wrong {

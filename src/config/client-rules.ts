@@ -2,6 +2,7 @@ import type { ClientSettings } from '../client-settings.ts';
 import type { CertificateRule, SenderProfile, SignatureSettings } from '../settings.ts';
 import type { SignatureKey } from '../signature-settings.ts';
 import type { Path } from './document.ts';
+import { authorizationGiven } from './modes.ts';
 import type { Report } from './problems.ts';
 import type { RouteInput } from './schema.ts';
 
@@ -61,7 +62,7 @@ function checkHeader(
     );
     return;
   }
-  const credentials = (input.authorization ?? []).map((one) =>
+  const credentials = authorizationGiven(input.authorization).map((one) =>
     one.kind === 'header' ? one.name : 'authorization',
   );
   const declared = signature !== undefined && 'header' in signature ? [signature.header] : [];

@@ -78,7 +78,9 @@ function completedRoute(given: Mapping, route: RouteSettings, body: unknown): Ma
     certificate: 'any that client_ca vouches for',
     body_limit: body ?? '1MiB',
     ...given,
-    addresses: route.addresses,
+    addresses: route.reported.includes('address')
+      ? { list: route.addresses, mode: 'report' }
+      : route.addresses,
     ...completedLimits(given, route.rateLimits),
     ...(route.clients && { clients: completedClients(asMapping(given.clients), route.clients) }),
     ...(route.deliver === 'queue' && {
@@ -91,10 +93,10 @@ function completedRoute(given: Mapping, route: RouteSettings, body: unknown): Ma
 
 function completedLimits(given: Mapping, limits: readonly RateLimit[]): Mapping {
   if (given.rate_limit === undefined) return {};
-  const bursts = [given.rate_limit].flat().map((limit, place) => ({
-    burst: limits[place]?.burst,
-    ...(limit as Mapping),
-  }));
+  const bursts = [given.rate_limit].flat().map((limit, place) => {
+    const { burst, waitMs = 0, waiting } = limits[place] ?? {};
+    return { burst, ...(waitMs > 0 && { waiting }), ...(limit as Mapping) };
+  });
   return { rate_limit: bursts };
 }
 

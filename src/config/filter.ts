@@ -1,6 +1,7 @@
 import type { FilterSettings, SenderProfile } from '../settings.ts';
 import type { Path } from './document.ts';
 import { list, type Partly, section } from './issues.ts';
+import { mode } from './modes.ts';
 import type { Report } from './problems.ts';
 import type { RouteInput } from './schema.ts';
 import { scalar } from './values.ts';
@@ -29,6 +30,7 @@ export const filterSchema = section(
     tags: list(tag, 'a list of tags such as ["region:us"]')
       .optional()
       .describe("Tags, any one of which the event's company must have."),
+    mode: mode(),
   },
   'a mapping with events and tags',
 );

@@ -3,6 +3,10 @@ import type { Path } from './document.ts';
 import { UNKNOWN } from './plain.ts';
 import { type Report, suggestion } from './problems.ts';
 
+/** Where a mode may stand, for whoever writes it elsewhere. */
+const MODE_PLACES =
+  'a mode stands in addresses, certificate, authorization, signature, rate_limit or filter of a route; what the handshake, the limits and the request syntax refuse is never let in';
+
 /** A section: a mapping of known keys; an unknown one is refused with the nearest known. */
 export function section<Shape extends z.core.$ZodLooseShape>(shape: Shape, expected: string) {
   return z.strictObject(shape, {
@@ -100,6 +104,7 @@ export function readValue<Schema extends z.ZodType>(
 }
 
 export function unknownKey(key: string, known: readonly string[]): string {
+  if (key === 'mode') return `unknown key "mode"; ${MODE_PLACES}`;
   return `unknown key ${JSON.stringify(key)}; ${suggestion(key, known)}`;
 }
 

@@ -1,17 +1,19 @@
 import type { z } from 'zod';
-import { type Credential, METHODS, type RateKey } from '../settings.ts';
+import { METHODS, type RateKey } from '../settings.ts';
 import { addressEntry } from './addresses.ts';
 import { attestSchema } from './attest.ts';
 import { certificateRule } from './certificate-rule.ts';
 import { clientSchemas } from './client-schema.ts';
+import { authorizationSchema } from './credentials.ts';
 import { filterSchema } from './filter.ts';
 import { either, list, section } from './issues.ts';
-import { fields, NAME, readCredentialField, readHostName, readSenderField } from './names.ts';
+import { mode } from './modes.ts';
+import { fields, NAME, readHostName, readSenderField } from './names.ts';
 import { readPath, readUpstreamPath } from './paths.ts';
 import { queueShape } from './queue.ts';
 import { signatureSchema } from './signature-schema.ts';
 import { transformSchema } from './transform.ts';
-import { duration, fieldValue, flag, integer, rate, scalar, size, type Wrong, word } from './values.ts';
+import { duration, flag, integer, rate, scalar, size, word } from './values.ts';
 
 const name = scalar<string>({
   expected: 'a name of letters, digits, ".", "_" and "-", such as codat-events',
@@ -48,63 +50,6 @@ export const method = () =>
     },
   });
 
-const basic = section(
-  {
-    username: scalar<string>({ expected: 'a user name', secret: true, read: readUsername }).describe(
-      'The user name.',
-    ),
-    password: fieldValue('a password', true).describe('The password.'),
-  },
-  'a mapping with username and password',
-);
-
-const header = section(
-  {
-    name: scalar<string>({ expected: 'a header name', quiet: true, read: readCredentialField }).describe(
-      'The name of the header.',
-    ),
-    value: fieldValue('a header value', true).describe('Its value.'),
-  },
-  'a mapping with name and value',
-);
-
-const CREDENTIAL = 'one of bearer, basic and header';
-
-const credential = section(
-  {
-    bearer: fieldValue('a token of visible characters', true)
-      .optional()
-      .describe('The token of "Authorization: Bearer".'),
-    basic: basic.optional().describe('The user name and password of "Authorization: Basic".'),
-    header: header.optional().describe('A header of your own that carries the credential.'),
-  },
-  `a mapping with ${CREDENTIAL}`,
-).transform(({ bearer, basic, header }, context): Credential => {
-  const credentials: Credential[] = [];
-  if (bearer !== undefined) credentials.push({ kind: 'bearer', token: bearer });
-  if (basic !== undefined) credentials.push({ kind: 'basic', ...basic });
-  if (header !== undefined) credentials.push({ kind: 'header', ...header });
-  const [only, second] = credentials;
-  if (only === undefined)
-    context.addIssue({ code: 'custom', message: `names no credential; give ${CREDENTIAL}` });
-  else if (second === undefined) return only;
-  else
-    context.addIssue({
-      code: 'custom',
-      message: `holds more than one credential; give each an entry of its own`,
-    });
-  return undefined as never;
-});
-
-/** RFC 7617 section 2: the first colon ends the user name. */
-function readUsername(value: string): string | Wrong {
-  if (value.includes(':')) return { wrong: 'a user name cannot hold a colon' };
-  const field = /^[\x20-\x7e]+$/.test(value) && value === value.trim();
-  return field
-    ? value
-    : { wrong: 'it is empty, or holds a control or non-ASCII character or white space at an end' };
-}
-
 const rateKey = scalar<RateKey>({
   expected: 'route, address, certificate or header:NAME',
   pattern: 'route|address|certificate|header:.+',
@@ -125,6 +70,15 @@ const rateLimit = section(
     by: rateKey
       .prefault('route')
       .describe('What shares one count: route, address, certificate or header:NAME.'),
+    wait: duration({ maxHours: 1 })
+      .optional()
+      .describe(
+        "How long a request over the rate waits for its turn before it is refused, at most half of the sender's deadline; default: not at all.",
+      ),
+    waiting: integer('a number of requests', 1, 10_000)
+      .optional()
+      .describe('With wait, how many may wait at one time; default: 100.'),
+    mode: mode(),
   },
   'a mapping with rate, burst and by, or a list of such',
 );
@@ -149,6 +103,17 @@ const { clients, client } = clientSchemas({ upstream: upstreamName, upstreamPath
 export { client as clientSchema, clients as clientsSchema };
 
 const ADDRESSES = 'any, or a list of addresses and networks such as [10.1.2.3, 10.0.0.0/8]';
+const addressForms = [
+  addressEntry(ADDRESSES),
+  list(addressEntry(), 'a list such as [10.1.2.3, 10.0.0.0/8]'),
+] as const;
+const addresses = section(
+  {
+    list: either(addressForms, ADDRESSES).optional().describe("The addresses; default: the sender's."),
+    mode: mode(),
+  },
+  ADDRESSES,
+);
 
 export const routeSchema = section(
   {
@@ -166,18 +131,13 @@ export const routeSchema = section(
     sender: senderName()
       .optional()
       .describe('The sender profile: a file of config/senders without its .yaml.'),
-    addresses: either(
-      [addressEntry(ADDRESSES), list(addressEntry(), 'a list such as [10.1.2.3, 10.0.0.0/8]')],
-      ADDRESSES,
-    )
+    addresses: either([...addressForms, addresses], ADDRESSES)
       .optional()
       .describe("The addresses and networks let in; any opens; default: the sender's."),
     certificate: certificateRule
       .optional()
       .describe('The client certificate asked for; none opens; default: any that client_ca vouches for.'),
-    authorization: list(credential, `a list of entries with ${CREDENTIAL}`)
-      .optional()
-      .describe('The credentials, any one of which suffices.'),
+    authorization: authorizationSchema.optional().describe('The credentials, any one of which suffices.'),
     signature: signatureSchema.optional().describe('The signature that every request must carry.'),
     clients: clients
       .optional()

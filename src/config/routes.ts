@@ -1,5 +1,6 @@
 import type { ClientsSettings } from '../client-settings.ts';
 import type {
+  CertificateRule,
   Limits,
   RateLimit,
   RouteSettings,
@@ -11,9 +12,10 @@ import type {
 import { findAmbiguities, type Matcher } from './ambiguity.ts';
 import { type ClientsRoute, needsRouteKeys, readClients } from './clients.ts';
 import type { Path } from './document.ts';
-import { checkEntrance, type Surrounding } from './entrance.ts';
+import { checkEntrance, entrancesTo, type Surrounding } from './entrance.ts';
 import { checkFilter, filterOf } from './filter.ts';
 import { type Partly, readSection } from './issues.ts';
+import { addressesGiven, authorizationGiven, checkModes, reportedOf } from './modes.ts';
 import type { Report } from './problems.ts';
 import { checkQueue, queueOf } from './queue.ts';
 import type { RateLimitInput } from './route-schema.ts';
@@ -63,6 +65,7 @@ function loadRoute(
   const senderKnown = section.right('sender') && (values.sender === undefined) === (sender === undefined);
   checkEntrance(section, sender, senderKnown, path, around, report);
   const needsKeys = given.clients === undefined || needsRouteKeys(given.clients);
+  checkModes(section, entrancesTo(values.host, around.tls), path, report);
   const signature = senderKnown
     ? readRouteSignature(given.signature, { sender, needsKeys }, [...path, 'signature'], report)
     : undefined;
@@ -118,8 +121,7 @@ function assemble(
   input: RouteInput,
   { sender, signature, clients, transform, upstream, limits, isSecret }: Parts,
 ): RouteSettings {
-  const { addresses } = input;
-  const list = typeof addresses === 'string' ? [addresses] : (addresses ?? sender?.addresses ?? []);
+  const list = addressesGiven(input.addresses) ?? sender?.addresses ?? [];
   const rateLimits = input.rate_limit === undefined ? [] : [input.rate_limit].flat();
   return Object.freeze({
     name: input.name,
@@ -129,13 +131,14 @@ function assemble(
     methods: input.methods === undefined ? sender?.methods : [...new Set(input.methods)],
     sender,
     addresses: list.includes('any') ? 'any' : [...new Set(list)],
-    certificate: input.certificate ?? { names: undefined, fingerprints: undefined, publicKeys: undefined },
-    authorization: input.authorization ?? [],
+    certificate: input.certificate === 'none' ? 'none' : (input.certificate?.rule ?? ANY_CERTIFICATE),
+    authorization: authorizationGiven(input.authorization),
     signature,
     clients,
     rateLimits: rateLimits.map(rateLimitOf),
     filter: filterOf(input),
     transform,
+    reported: reportedOf(input),
     bodyLimit: input.body_limit ?? limits.body,
     upstream,
     upstreamPath: input.upstream_path,
@@ -151,8 +154,25 @@ function assemble(
   });
 }
 
-function rateLimitOf({ rate, burst, by }: RateLimitInput): RateLimit {
-  return { count: rate.count, perMs: rate.perMs, burst: burst ?? rate.count, key: by };
+const ANY_CERTIFICATE: CertificateRule = Object.freeze({
+  names: undefined,
+  fingerprints: undefined,
+  publicKeys: undefined,
+});
+
+const WAITING = 100;
+
+function rateLimitOf({ rate, burst, by, wait, waiting, mode }: RateLimitInput): RateLimit {
+  const { count, perMs } = rate;
+  return {
+    count,
+    perMs,
+    burst: burst ?? count,
+    key: by,
+    waitMs: wait ?? 0,
+    waiting: waiting ?? WAITING,
+    mode,
+  };
 }
 
 function checkNames(sections: readonly Partly<RouteInput>[], report: Report): void {

@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import { either, list, section } from './issues.ts';
+import { mode } from './modes.ts';
 import { readHostName, readSenderField } from './names.ts';
 import { duration, scalar, word } from './values.ts';
 
@@ -161,9 +162,10 @@ export const signatureSchema = section(
         'With {url}: what the URL begins with for the sender; default: https:// and the Host header.',
       ),
     ...declaredShape,
+    mode: mode(),
   },
   'a mapping with secrets',
 );
 
 export type SignatureInput = Partial<z.output<typeof signatureSchema>>;
-export type DeclaredInput = Omit<SignatureInput, 'scheme' | 'secrets' | 'public_keys' | 'origin'>;
+export type DeclaredInput = Omit<SignatureInput, 'scheme' | 'secrets' | 'public_keys' | 'origin' | 'mode'>;

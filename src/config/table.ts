@@ -12,8 +12,8 @@ function rowsOf(schema: JsonSchema, path: string): string[] {
     const place = path === '' ? key : `${path}.${key}`;
     const required = schema.required?.includes(key) === true;
     rows.push(`| \`${place}\` | ${cell(child.description ?? '')} | ${defaultOf(child, required)} |`);
-    // What a route has is below routes.
-    if (place !== 'defaults') rows.push(...below(child, place));
+    // What a route has is below routes; what a list in a mapping holds is told of the plain list beside that.
+    if (place !== 'defaults' && key !== 'list') rows.push(...below(child, place));
   }
   return rows;
 }
@@ -23,7 +23,11 @@ function below(schema: JsonSchema, place: string): string[] {
   if (schema.properties !== undefined) return rowsOf(schema, place);
   // A list beside the single form of the same thing would only repeat its keys.
   const forms = schema.anyOf?.filter((form) => form.properties !== undefined) ?? [];
-  if (forms.length > 0) return forms.flatMap((form) => rowsOf(form, place));
+  const plain = forms.some(({ properties }) => properties?.list !== undefined)
+    ? (schema.anyOf?.filter(({ items }) => items !== undefined) ?? [])
+    : [];
+  if (forms.length > 0)
+    return [...plain.flatMap((form) => below(form, place)), ...forms.flatMap((form) => rowsOf(form, place))];
   if (schema.items !== undefined) return below(schema.items, `${place}[]`);
   const { additionalProperties: entries } = schema;
   return typeof entries === 'object' ? below(entries, `${place}.NAME`) : [];

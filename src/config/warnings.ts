@@ -1,5 +1,6 @@
 import { addressSet, parseAddress, parseRange } from '../addresses.ts';
 import { answerDeadlineMs } from '../deadline.ts';
+import { provingChecks } from '../proof.ts';
 import type { RouteSettings, Settings, UpstreamSettings } from '../settings.ts';
 import type { StateSettings } from '../state-settings.ts';
 import type { AddressValue } from '../types.ts';
@@ -7,6 +8,7 @@ import { toldTogether } from './alike.ts';
 import { ofClients } from './client-warnings.ts';
 import { uncoveredAuthorities } from './crl.ts';
 import { expiriesOf, expiryWarning } from './expiry.ts';
+import { modeWarnings, waitWarnings } from './modes.ts';
 import { subjectOf } from './pem.ts';
 import type { Report } from './problems.ts';
 import { ofRouteSecrets, ofSecret, ofSharedSecrets } from './secret-warnings.ts';
@@ -169,9 +171,9 @@ function firstOf(entry: string): AddressValue {
 }
 
 function ofRoute(route: RouteSettings, unsafeOpen: boolean): string[] {
-  const warnings = ofRouteSecrets(route);
-  const { sender, upstream, signature, certificate, authorization } = route;
-  const isOpen = certificate === 'none' && authorization.length === 0 && signature === undefined;
+  const warnings = [...ofRouteSecrets(route), ...modeWarnings(route), ...waitWarnings(route)];
+  const { sender, upstream, signature, certificate } = route;
+  const isOpen = provingChecks(route).length === 0;
   if (unsafeOpen) {
     warnings.push(
       isOpen

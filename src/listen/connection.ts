@@ -241,7 +241,7 @@ export class Connection implements Line {
     this.hasEnded = true;
     const isNextRead = this.#startedMs !== undefined || this.inbox.size === 0;
     if (this.#phase === 'request') {
-      if (!this.#exchange?.bodyDone) this.#exchange?.gone();
+      if (!this.#exchange?.bodyDone && !this.#exchange?.mayBeWhole) this.#exchange?.gone();
       else if (!this.#writer.isFlowing) probe(this.alarm, this.#ask);
     } else if (this.#phase === 'dropping' || (this.#phase === 'head' && isNextRead)) {
       // Not destroyed: the last answer may still be on its way.

@@ -30,7 +30,6 @@ export class Exchange implements Sender {
   readonly head: ParsedHead;
   readonly #line: Line;
   readonly #framing: Framing;
-  readonly #headEndMs = performance.now();
   #reading: Reading | undefined;
   #release: (() => void) | undefined;
   #begun = false;
@@ -51,6 +50,15 @@ export class Exchange implements Sender {
   /** The body has been read to its end: what follows is the next request. */
   get bodyDone(): boolean {
     return this.#framing.done;
+  }
+
+  /**
+   * Whether all of the body may have arrived, though nobody has asked for it yet: the request waits for its turn. Of a
+   * chunked one that is not known before it is read.
+   */
+  get mayBeWhole(): boolean {
+    const { contentLength } = this.head.request;
+    return !this.isReading && (contentLength ?? 0) <= this.#line.inbox.size;
   }
 
   /**
@@ -86,9 +94,9 @@ export class Exchange implements Sender {
     this.#reading.resolve = resolve;
     if (this.head.expectsContinue && !this.#begun) this.#line.sendContinue();
     this.#begun = true;
-    this.#line.alarm.set(Math.min(this.#headEndMs + this.#line.options.shared.limits.bodyTimeout, byMs), () =>
-      this.#stop(TIMEOUT),
-    );
+    // From here, not from the head's end: where the gateway has made its sender wait, that is not the sender's fault.
+    const { bodyTimeout } = this.#line.options.shared.limits;
+    this.#line.alarm.set(Math.min(performance.now() + bodyTimeout, byMs), () => this.#stop(TIMEOUT));
     this.#line.wanted();
     return promise;
   }

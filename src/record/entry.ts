@@ -1,4 +1,4 @@
-import type { Reason } from '../reasons.ts';
+import type { Reason, Reported } from '../reasons.ts';
 import type { Peer } from '../types.ts';
 
 /** What became of a request, in a word. */
@@ -25,7 +25,7 @@ export interface Entry {
   /** Place of the signature secret that matched. */
   secret: number | undefined;
   /** What checks in report mode would have refused, in their order; `undefined`: nothing. */
-  wouldRefuse: readonly Reason[] | undefined;
+  wouldRefuse: readonly Reported[] | undefined;
   bytes: number;
   upstream: string | undefined;
   upstreamStatus: number | undefined;

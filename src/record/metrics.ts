@@ -152,6 +152,12 @@ export function openMetrics(): Metrics {
     registers,
   });
   const clients = clientMetrics(registers);
+  const wouldRefuse = new Counter({
+    name: 'postern_would_refuse_total',
+    help: 'What checks in report mode would have refused, or a filter not delivered.',
+    labelNames: ['route', 'reason'],
+    registers,
+  });
   // Resolving labels costs more than counting; the same few combinations come again and again.
   const children = new Map<string, Child>();
   return {
@@ -168,6 +174,7 @@ export function openMetrics(): Metrics {
       child.count.inc();
       child.seconds.observe(totalMs / 1000);
       if (entry.client !== undefined) clients.request(entry);
+      for (const reason of entry.wouldRefuse ?? []) wouldRefuse.inc({ route: entry.route ?? '', reason });
       if (entry.reason === 'gateway.overloaded') shed.inc({ reason: limitIn(entry) });
     },
     refusedConnection: (reason) => connections.inc({ reason }),

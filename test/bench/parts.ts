@@ -47,8 +47,16 @@ function addresses(count: number): void {
 
 /** Every key is busy for an hour after its request: the table must hold them all, and says how many it could not. */
 function rates(count: number): void {
-  const limit: RateLimit = { count: 1, perMs: 3_600_000, burst: 1_000_000, key: { by: 'header', name: 'a' } };
-  const check = rateCheck(limit, new RateTables().take('bench', 0, limit));
+  const limit: RateLimit = {
+    count: 1,
+    perMs: 3_600_000,
+    burst: 1_000_000,
+    key: { by: 'header', name: 'a' },
+    waitMs: 0,
+    waiting: 0,
+    mode: 'enforce',
+  };
+  const check = rateCheck(limit, new RateTables().take('bench', 0, limit), Number.POSITIVE_INFINITY);
   const heads = Array.from(
     { length: count },
     (_, place) => ({ headers: ['a', `key ${place}`] }) as unknown as Head,

@@ -24,10 +24,16 @@ export interface RequestLine extends LogLine {
   readonly message_id?: string;
   readonly event_type?: string;
   readonly secret?: number;
+  readonly would_refuse?: readonly string[];
   readonly bytes?: number;
   readonly upstream?: string;
   readonly upstream_status?: number;
-  readonly ms: { readonly total: number; readonly body?: number; readonly upstream?: number };
+  readonly ms: {
+    readonly total: number;
+    readonly waited?: number;
+    readonly body?: number;
+    readonly upstream?: number;
+  };
 }
 
 /** The line as a request's record; `undefined` for any other line. */

@@ -38,6 +38,7 @@ export function explanationJson(explanation: Explanation): string {
   const shown = {
     let_in: refusal === undefined,
     reason: refusal?.reason,
+    would_refuse: steps.flatMap(({ answer, reason }) => (answer === 'would refuse' ? [reason] : [])),
     route,
     client,
     time: isoTime(epochMs),
@@ -70,7 +71,7 @@ export function explanationText({ epochMs, timeFrom, steps, signature, notes }: 
   const width = Math.max(...steps.map(({ check }) => check.length));
   const lines = steps.map(({ check, answer, reason, detail }) => {
     const told = [reason, detail].filter((one) => one !== undefined).join(': ');
-    return `${visible(check).padEnd(width)}  ${answer.padEnd('not judged'.length)}  ${visible(told)}`.trimEnd();
+    return `${visible(check).padEnd(width)}  ${answer.padEnd('would refuse'.length)}  ${visible(told)}`.trimEnd();
   });
   lines.push('', `judged as of ${isoTime(epochMs)}, ${TIME_WORDS[timeFrom]}`);
   if (signature !== undefined) lines.push('', ...signatureLines(signature));
@@ -108,7 +109,10 @@ function verdictText(steps: readonly Step[]): string {
   const open = steps.filter(({ answer }) => answer === 'not judged').map(({ check }) => check);
   if (refusal === undefined) {
     const others = open.length === 0 ? '' : `, as far as can be told: not judged ${open.join(', ')}`;
-    return `It would be let in${others}.`;
+    const reported = steps.flatMap(({ answer, reason }) => (answer === 'would refuse' ? [reason] : []));
+    const told =
+      reported.length === 0 ? '' : `; what is only reported would refuse it: ${reported.join(', ')}`;
+    return `It would be let in${told}${others}.`;
   }
   const { status } = factsOf(refusal.reason as Reason);
   return `It would be refused: ${refusal.reason}, status ${status} where the sender's profile has no other.`;

@@ -1,6 +1,6 @@
 import { checksFor } from '../../check/index.ts';
 import { RateTables } from '../../check/rate-tables.ts';
-import { messageFilter } from '../../filter.ts';
+import { type Filtered, messageFilter } from '../../filter.ts';
 import { recordablePath } from '../../listen/head.ts';
 import { requestMatcher } from '../../match.ts';
 import { type CertificateRule, METHODS, type RouteSettings, type Settings } from '../../settings.ts';
@@ -11,7 +11,7 @@ import type { CertificatePart, KnownPeer } from './peer.ts';
 /** One check's answer. */
 export interface Step {
   readonly check: string;
-  readonly answer: 'passed' | 'refused' | 'not judged';
+  readonly answer: 'passed' | 'refused' | 'would refuse' | 'not judged';
   readonly reason?: string | undefined;
   readonly detail?: string | undefined;
 }
@@ -70,18 +70,20 @@ export async function walk(judged: Judged): Promise<Walk> {
     steps.push(unjudged(name, judged.known, route) ?? stepOf(name, await examine(message), route));
   if (route.filter !== undefined) {
     const found = messageFilter(route.filter, route.sender)(message.body);
-    steps.push(
-      found === 'wanted'
-        ? passed('filter')
-        : found === 'unwanted'
-          ? passed('filter', 'filtered: acknowledged with 200, and not delivered')
-          : refused('filter', found),
-    );
+    steps.push(filterStep(found, route.reported.includes('filter')));
   }
   return { steps, route };
 }
 
 function nothing(): void {}
+
+function filterStep(found: Filtered, isReported: boolean): Step {
+  if (found === 'wanted') return passed('filter');
+  if (found !== 'unwanted') return isReported ? wouldRefuse('filter', found) : refused('filter', found);
+  return isReported
+    ? { check: 'filter', answer: 'would refuse', reason: 'filter.unwanted', detail: REPORTS }
+    : passed('filter', 'filtered: acknowledged with 200, and not delivered');
+}
 
 function findRouteStep({ message, settings, routeName }: Judged): {
   step: Step;
@@ -106,7 +108,8 @@ function findRouteStep({ message, settings, routeName }: Judged): {
 function unjudged(name: string, known: KnownPeer, route: RouteSettings): Step | undefined {
   const step = (detail: string): Step => ({ check: name, answer: 'not judged', detail });
   if (name === 'load') return step('depends on how busy the gateway and its upstream were');
-  if (name.startsWith('rate')) return step('depends on what else came in at the time');
+  if (name.startsWith('rate'))
+    return step(`depends on what else came in at the time${waitText(name, route)}`);
   if (name === 'address' && !known.knowsAddress)
     return step('the capture does not say from where it came; give --address');
   const certificate = name === 'client' ? clientRule(route) : route.certificate;
@@ -134,6 +137,15 @@ function clientRule({ client, clients }: RouteSettings): RouteSettings['certific
   return { names: all('names'), fingerprints: all('fingerprints'), publicKeys: all('publicKeys') };
 }
 
+function waitText(name: string, { rateLimits }: RouteSettings): string {
+  const limits = rateLimits.filter(({ key }) => name === `rate by ${key.by}`);
+  const longestMs = Math.max(...limits.map(({ waitMs }) => waitMs));
+  const waits = longestMs > 0 ? `; over the rate it waits up to ${longestMs / 1000} s for its turn` : '';
+  return limits.some(({ mode }) => mode === 'report') ? `${waits}; ${REPORTS}` : waits;
+}
+
+const REPORTS = 'in report mode, so it goes on';
+
 const LACKING = { names: 'names', fingerprints: 'fingerprint', publicKeys: 'public key', presence: '' };
 
 function isListed(rule: Exclude<RouteSettings['certificate'], 'none'>, part: CertificatePart): boolean {
@@ -146,6 +158,7 @@ function stepOf(
   { signature, authorization, addresses }: RouteSettings,
 ): Step {
   if (verdict.reason !== undefined) return refused(check, verdict);
+  if (verdict.wouldRefuse !== undefined) return wouldRefuse(check, verdict.wouldRefuse);
   if (verdict.secret !== undefined) {
     const from = signature?.keys[verdict.secret]?.from;
     const file = from === undefined ? '' : ` (${from})`;
@@ -162,6 +175,10 @@ function bodyStep(bytes: number, limitBytes: number): Step {
 
 function passed(check: string, detail?: string): Step {
   return { check, answer: 'passed', detail };
+}
+
+function wouldRefuse(check: string, refusal: Refusal): Step {
+  return { ...refused(check, refusal, REPORTS), answer: 'would refuse' };
 }
 
 function refused(check: string, { reason, detail }: Refusal, before?: string): Step {

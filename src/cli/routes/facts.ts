@@ -1,4 +1,11 @@
-import type { Credential, QueueSettings, RateLimit, RouteSettings } from '../../settings.ts';
+import type {
+  Credential,
+  FilterSettings,
+  QueueSettings,
+  RateLimit,
+  ReportableCheck,
+  RouteSettings,
+} from '../../settings.ts';
 import type { TallyText, UsageAnswer } from '../usage/answer.ts';
 
 /** One route as `postern routes --json` shows it: who may come in, what is checked, where it goes. Never a secret. */
@@ -50,6 +57,8 @@ export interface ClientsFacts {
 export function factsOf(route: RouteSettings, usage?: UsageAnswer['routes'][number]): RouteFacts {
   const { signature, filter } = route;
   const keys = signature?.keys ?? [];
+  const moded = (check: ReportableCheck, text: string): string =>
+    route.reported.includes(check) ? `${text} (report only)` : text;
   return {
     name: route.name,
     host: route.host ?? 'any',
@@ -57,14 +66,15 @@ export function factsOf(route: RouteSettings, usage?: UsageAnswer['routes'][numb
     headers: headersText(route) || '-',
     methods: route.methods?.join(',') ?? 'any',
     sender: route.sender?.name ?? '-',
-    addresses: route.addresses === 'any' ? 'any' : route.addresses.join(', '),
-    certificate: certificateText(route.certificate),
-    authorization: route.authorization.map(credentialText).join(' or ') || '-',
-    signature: signature === undefined ? '-' : `${signature.scheme}, ${keys.length} secret(s)`,
+    addresses: moded('address', route.addresses === 'any' ? 'any' : route.addresses.join(', ')),
+    certificate: moded('certificate', certificateText(route.certificate)),
+    authorization: moded('authorization', route.authorization.map(credentialText).join(' or ') || '-'),
+    signature:
+      signature === undefined ? '-' : moded('signature', `${signature.scheme}, ${keys.length} secret(s)`),
     secrets: keys.map(({ from }, place) => ({ secret: place, from, ...usage?.secrets[place] })),
     clients: clientsOf(route) ?? '-',
     rate: route.rateLimits.map(rateText).join(', ') || '-',
-    filter: [...(filter?.events ?? []), ...(filter?.tags ?? [])].join(', ') || '-',
+    filter: filter === undefined ? '-' : moded('filter', filterText(filter)),
     upstream: `${route.upstream.name}${route.upstreamPath ?? ''} (${route.upstream.targets.map(({ name }) => name).join(', ')})`,
     transform: route.transform?.name ?? '-',
     attest: route.attest?.algorithm ?? '-',
@@ -124,7 +134,12 @@ function certificateText(certificate: RouteSettings['certificate']): string {
   return lists.length === 0 ? 'any of client_ca' : lists.map((list) => list.join(' or ')).join(' and ');
 }
 
-function rateText({ count, perMs, burst, key }: RateLimit): string {
+function rateText({ count, perMs, burst, key, waitMs, waiting, mode }: RateLimit): string {
   const by = key.by === 'header' ? `header ${key.name}` : key.by;
-  return `${count} per ${perMs / 1000} s, burst ${burst}, by ${by}`;
+  const wait = waitMs === 0 ? '' : `, ${waiting} wait up to ${waitMs / 1000} s`;
+  return `${count} per ${perMs / 1000} s, burst ${burst}, by ${by}${wait}${mode === 'report' ? ' (report only)' : ''}`;
+}
+
+function filterText({ events, tags }: FilterSettings): string {
+  return [events, tags].flatMap((list) => (list === undefined ? [] : [list.join(' or ')])).join(', and ');
 }

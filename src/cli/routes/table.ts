@@ -1,5 +1,5 @@
 import { durationText } from '../../config/duration-text.ts';
-import type { RateLimit, RouteSettings } from '../../settings.ts';
+import type { RateLimit, ReportableCheck, RouteSettings } from '../../settings.ts';
 import type { TallyText } from '../usage/answer.ts';
 import { credentialText, headersText, type RouteFacts } from './facts.ts';
 
@@ -13,17 +13,32 @@ const NOTHING = '-';
 const COLUMNS: readonly Column[] = [
   { name: 'route', cell: ({ name }) => name },
   { name: 'entrance', cell: entranceText },
-  { name: 'from', cell: ({ addresses }) => (addresses === 'any' ? 'any' : firstOf(addresses)) },
-  { name: 'certificate', cell: certificateText },
-  { name: 'authorization', cell: ({ authorization }) => authorization.map(credentialText).join(' or ') },
-  { name: 'signature', cell: signatureText },
+  {
+    name: 'from',
+    cell: moded('address', ({ addresses }) => (addresses === 'any' ? 'any' : firstOf(addresses))),
+  },
+  { name: 'certificate', cell: moded('certificate', certificateText) },
+  {
+    name: 'authorization',
+    cell: moded('authorization', ({ authorization }) => authorization.map(credentialText).join(' or ')),
+  },
+  { name: 'signature', cell: moded('signature', signatureText) },
   { name: 'clients', cell: clientsText },
   { name: 'rate', cell: ({ rateLimits }) => firstOf(rateLimits.map(rateText)) },
   { name: 'then', cell: thenText },
-  { name: 'goes to', cell: ({ deliver, upstream }) => `${deliver} -> ${upstream.name}` },
+  {
+    name: 'goes to',
+    cell: ({ deliver, late, upstream }) =>
+      `${deliver}${late === 'queue' ? ', late: queue' : ''} -> ${upstream.name}`,
+  },
   { name: 'requests', cell: (_, { requests }) => requests?.count.toString() ?? '' },
   { name: 'the last', cell: (_, { requests }) => (requests === undefined ? '' : lastText(requests)) },
 ];
+
+/** What is not enforced looks the same nowhere. */
+function moded(check: ReportableCheck, cell: (route: RouteSettings) => string): Column['cell'] {
+  return (route) => (route.reported.includes(check) ? `${cell(route)} (report)` : cell(route));
+}
 
 /** The routes as a table, a line each; a column in which nothing would stand is left out. */
 export function routeTable(routes: readonly RouteSettings[], facts: readonly RouteFacts[]): string {
@@ -110,15 +125,20 @@ function clientsText({ clients }: RouteSettings): string {
   return `${known.length} by ${clients.header}${unknown === 'allow' ? ', unknown ones too' : ''}${mode === 'report' ? ', only reported' : ''}`;
 }
 
-function rateText({ count, perMs, key }: RateLimit): string {
+function rateText({ count, perMs, key, mode, waitMs }: RateLimit): string {
   const by = key.by === 'header' ? `header ${key.name}` : key.by;
-  return `${count}/${durationText(perMs).replace(/^1(?=\D)/, '')}${by === 'route' ? '' : ` by ${by}`}`;
+  const texts = [`${count}/${durationText(perMs).replace(/^1(?=\D)/, '')}`];
+  if (by !== 'route') texts.push(`by ${by}`);
+  if (waitMs > 0) texts.push(`waits ${durationText(waitMs)}`);
+  if (mode === 'report') texts.push('(report)');
+  return texts.join(' ');
 }
 
-function thenText({ filter, transform, attest }: RouteSettings): string {
+function thenText({ filter, transform, attest, reported }: RouteSettings): string {
   const steps = { filter, transform, attest };
   return Object.entries(steps)
     .flatMap(([name, step]) => (step === undefined ? [] : [name]))
+    .map((name) => (name === 'filter' && reported.includes(name) ? 'filter (report)' : name))
     .join(', ');
 }
 

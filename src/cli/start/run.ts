@@ -17,6 +17,7 @@ import { bind } from '../bind.ts';
 import { CliError } from '../exit.ts';
 import { surviveFaults } from '../fault.ts';
 import { usageText } from '../usage/answer.ts';
+import { amissWith } from './amiss.ts';
 import { crowdNotes } from './crowding.ts';
 import { watchExpiries } from './expiring.ts';
 import { drain } from './leave.ts';
@@ -24,7 +25,7 @@ import { type Live, liveGateway } from './live.ts';
 import { readOpenFileLimit, roomFor } from './open-files.ts';
 import { openReloader } from './reload.ts';
 import { stopSignal } from './signals.ts';
-import { amissWith, notReadyFor, openState } from './state.ts';
+import { notReadyFor, openState } from './state.ts';
 import { warnOfStrays } from './strays.ts';
 
 /** What one process has once, whatever its configuration becomes. */
@@ -74,7 +75,7 @@ export async function run(
   inForce.settings = () => live.settings;
   let phase: 'starting' | 'serving' | 'draining' = 'starting';
   const notReady = () => (phase === 'serving' ? notReadyFor(store, live.settings) : phase);
-  const amiss = () => amissWith(store);
+  const amiss = () => amissWith(store, live.settings);
   // Before the gateway's own port: where that is shared, senders are let in the moment it is bound, and a start that
   // failed only then would lose them.
   const config = () => shownText(live.settings);

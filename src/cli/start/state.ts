@@ -39,12 +39,6 @@ export function notReadyFor(store: Store, settings: Settings): string | undefine
   return byLoss(settings).refused.length > 0 ? problem : undefined;
 }
 
-/** What is amiss with the state of a gateway that is ready all the same; `undefined`: nothing. */
-export function amissWith(store: Store): string | undefined {
-  const problem = store.problem();
-  return problem && `ok, but each gateway goes by its own memory: ${problem}`;
-}
-
 /** The routes that need the state, by what they do without it. */
 function byLoss({ routes }: Settings): Record<'refused' | 'allowed', readonly RouteSettings[]> {
   const needing = routes.filter(

@@ -75,7 +75,7 @@ async function tryOut(client: Client, prefix: string, owner: string): Promise<vo
     runScript(client, CLAIM, [key], ['flight:probe', 1000, '']),
     runScript(client, KEEP, [key], ['flight:probe', 'flight:probe', 1000]),
     runScript(client, RELEASE, [key, `${key}:outcome`], ['flight:probe', '', 1]),
-    runScript(client, TAKE, [`${key}:rate`], [1, 1, 1]),
+    runScript(client, TAKE, [`${key}:rate`], [1, 1, 1, 1, 1]),
     client.mget(key, `${key}:outcome`),
   ]);
 }

@@ -28,8 +28,8 @@ export function sharedPace(link: Link, prefix: string): SharedPace {
   const keyOf = (route: string) => `${prefix}:pace:${route}`;
   return {
     begin(route, pace, wanted) {
-      const cells = { intervalMs: pace.perMs / pace.count, toleranceMs: earlyMsOf(pace) };
-      return takeCells(link, keyOf(route), cells, wanted);
+      const cells = { intervalMs: pace.perMs / pace.count, toleranceMs: earlyMsOf(pace), waitMs: 0 };
+      return takeCells(link, keyOf(route), cells, { wanted, longestMs: 0 });
     },
     async giveBack(route, { count, perMs }, unused) {
       await link.ask((client) => runScript(client, RETURN, [keyOf(route)], [perMs / count, unused]));

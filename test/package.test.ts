@@ -43,7 +43,7 @@ test('the packed program makes certificates and finds its sender profiles', asyn
     ].join('\n'),
   );
   const { stdout } = await postern('routes', '--config', 'postern.yaml', '--json');
-  expect(JSON.parse(stdout).routes).toMatchObject([{ name: 'events', sender: 'codat', methods: 'POST,PUT' }]);
+  expect(JSON.parse(stdout)).toMatchObject([{ name: 'events', sender: 'codat', methods: 'POST,PUT' }]);
 });
 
 test('the packed demo ends as expected', async () => {

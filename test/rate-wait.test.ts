@@ -323,7 +323,7 @@ test('a new configuration leaves those who wait their turns, and goes on countin
 
 test('postern routes says who waits, and postern explain that a request may', async () => {
   const config = ['--config', join(gateway.folder, 'postern.yaml')];
-  const routes = await runCommand(['routes', ...config]);
+  const routes = await runCommand(['routes', ...config, '--json']);
   expect(routes.stdout).toContain('1 per 60 s, burst 1, by route, 2 wait up to 3600 s');
   const capture = join(gateway.folder, 'capture.http');
   await writeFile(capture, requestBytes({ path: '/bounded', body: 'x' }));

@@ -43,7 +43,7 @@ describe(`\${dir:PATH/} is the secrets that are named after the route`, () => {
     expect(await placeOf(gateway, '/acme', old)).toBe(1);
     expect(await placeOf(gateway, '/acme', older)).toBe(2);
     const names = ['acme', 'acme.old', 'acme.old2'].map((name) => join(gateway.folder, 'codat', name));
-    const { routes } = JSON.parse((await run(gateway, 'routes', '--json')).stdout);
+    const routes = JSON.parse((await run(gateway, 'routes', '--json')).stdout);
     expect(routes[0].secrets).toEqual(names.map((from, secret) => ({ secret, from })));
     const { stdout } = await run(gateway, 'routes');
     for (const [place, name] of names.entries())
@@ -64,7 +64,7 @@ describe(`\${dir:PATH/} is the secrets that are named after the route`, () => {
     for (const secret of [old, older, other]) await expectMismatch(gateway, '/acme', secret);
     await expectMismatch(gateway, '/acme2', current);
     const left = join(gateway.folder, 'codat/acme.new');
-    expect(JSON.parse((await run(gateway, 'routes', '--json')).stdout).unused.files).toEqual([left]);
+    expect(JSON.parse((await run(gateway, 'routes', '--unused', '--json')).stdout).files).toEqual([left]);
     expect((await run(gateway, 'routes')).stdout).toContain(`unused:\n${left}: no route uses it`);
   });
 });

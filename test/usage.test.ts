@@ -156,7 +156,7 @@ describe('postern check asks the gateway that runs its configuration', () => {
     expect(stdout).toMatch(/^signed .* 3 +\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/m);
     expect(stdout).toMatch(/^idle .* 0 +never$/m);
     expect(stdout).toMatch(/^signed +2 +written in the configuration +0 +never$/m);
-    const { routes } = JSON.parse((await run(gateway, 'routes', '--json')).stdout);
+    const routes = JSON.parse((await run(gateway, 'routes', '--json')).stdout);
     expect(routes[0].requests.count).toBe(3);
     expect(routes[0].secrets.map(({ count }: { count: number }) => count)).toEqual([2, 1, 0]);
   });

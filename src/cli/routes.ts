@@ -13,37 +13,47 @@ export function routesCommand(): Command {
   return new Command('routes')
     .description('show who may come in where, what is checked, where it goes, and what is unused')
     .addOption(configOption())
-    .option('--json', 'print {"routes", "unused", "usage"} as JSON, nothing shortened')
+    .option(
+      '--unused',
+      'print only what is unused; with --json {"upstreams", "senders", "files", "defaults"}',
+    )
+    .option('--json', 'print an array of routes as JSON, nothing shortened')
     .addHelpText('after', '\nExample:\n  postern routes --json')
-    .action(async ({ config, json }: { config: string; json?: true }) => {
+    .action(async ({ config, json, unused: isUnused }: Typed) => {
       const { settings, unused } = await configError(() => loadConfig(config));
       const { routes } = settings;
+      if (isUnused) {
+        console.log(json ? JSON.stringify(unused, undefined, 2) : unusedText(unused));
+        return;
+      }
       const asked = await askUsage(settings);
       const counted = new Map(asked?.usage?.routes.map((usage) => [usage.route, usage]));
       const facts = routes.map((route) => factsOf(route, counted.get(route.name)));
       if (json) {
-        console.log(JSON.stringify({ routes: facts, unused, usage: asked?.note }, undefined, 2));
+        console.log(JSON.stringify(facts, undefined, 2));
         return;
       }
       const idle = asked?.usage === undefined ? [] : usageWarnings(routes, asked.usage);
-      const parts = [
-        routeTable(routes, facts),
-        clientTable(facts),
-        secretTable(facts),
-        ...unusedText(unused),
-      ];
+      const parts = [routeTable(routes, facts), clientTable(facts), secretTable(facts), unusedText(unused)];
       if (idle.length > 0) parts.push(idle.join('\n'));
       if (asked !== undefined) parts.push(`note: ${asked.note}`);
       console.log(parts.filter((part) => part !== '').join('\n\n'));
     });
 }
 
-function unusedText({ upstreams, senders, files, defaults }: Unused): string[] {
+/** The command's options as they were typed. */
+interface Typed {
+  readonly config: string;
+  readonly json?: true;
+  readonly unused?: true;
+}
+
+function unusedText({ upstreams, senders, files, defaults }: Unused): string {
   const lines = [
     ...upstreams.map((name) => `upstreams.${name}: no route uses it`),
     ...senders.map((name) => `senders/${name}.yaml: no route uses it`),
     ...files.map((file) => `${file}: no route uses it`),
     ...defaults.map((key) => `defaults.${key}: no route takes it`),
   ];
-  return [lines.length === 0 ? 'nothing is unused' : `unused:\n${lines.join('\n')}`];
+  return lines.length === 0 ? 'nothing is unused' : `unused:\n${lines.join('\n')}`;
 }

@@ -22,6 +22,7 @@ const SHARED = new Set([
   'state-settings.ts',
   'signature-settings.ts',
   'events.ts',
+  'quarantined.ts',
   'fields.ts',
   'addresses.ts',
   'compare.ts',
@@ -44,6 +45,7 @@ describe('imports point down', () => {
       'state-settings.ts',
       'signature-settings.ts',
       'events.ts',
+      'quarantined.ts',
       'fields.ts',
     ];
     for (const file of [...nouns, 'compare.ts', 'body.ts', 'message.ts']) {

@@ -80,20 +80,20 @@ describe('a state file', () => {
       pragma(file, 'user_version'),
       pragma(file, 'auto_vacuum'),
       pragma(file, 'integrity_check'),
-    ]).toEqual([2, 2, 'ok']);
+    ]).toEqual([3, 2, 'ok']);
     const again = await startGateway(configOf(), { folder });
     await expectDuplicate(again, await post(again, { path: '/a', body: '{}', sign }));
     expect(await again.stop()).toBe(0);
   });
 
-  test('of version 3 stops the start with exit code 78, and is left as it is', async () => {
-    const { folder, file } = fileWith('CREATE TABLE events (id TEXT); PRAGMA user_version = 3;');
+  test('of version 4 stops the start with exit code 78, and is left as it is', async () => {
+    const { folder, file } = fileWith('CREATE TABLE events (id TEXT); PRAGMA user_version = 4;');
     const { code, output } = await startAndEnd(configOf(), { folder });
     expect(code).toBe(78);
     expect(output).toMatch(
-      /state\.db: written by a later version \(3\), this one knows up to 2; use that version/,
+      /state\.db: written by a later version \(4\), this one knows up to 3; use that version/,
     );
-    expect(pragma(file, 'user_version')).toBe(3);
+    expect(pragma(file, 'user_version')).toBe(4);
   });
 
   test('that is another program’s database stops the start with exit code 78, and is left as it is', async () => {

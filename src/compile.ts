@@ -11,6 +11,7 @@ import { type Fields, fieldValue } from './fields.ts';
 import { messageFilter } from './filter.ts';
 import { upstreamFields } from './headers.ts';
 import type { Pulse } from './pulse.ts';
+import { quarantine } from './quarantine.ts';
 import type { Route } from './request.ts';
 import { responderFor } from './respond.ts';
 import { METHODS, type RouteSettings } from './settings.ts';
@@ -52,6 +53,7 @@ export function compileRoute(settings: RouteSettings, ground: Ground): CompiledR
   const attest = settings.attest && attester(settings.attest, settings, checks);
   const target = targetMapper(settings);
   const { sender } = settings;
+  const clientOf = clientReader(sender?.clientHeader);
   const transform =
     settings.transform &&
     transformation(
@@ -68,11 +70,12 @@ export function compileRoute(settings: RouteSettings, ground: Ground): CompiledR
     checks,
     bodyLimit: settings.bodyLimit,
     eventType: eventTypeReader(sender),
-    clientOf: clientReader(sender?.clientHeader),
+    clientOf,
     upstream,
     upstreamTarget: target,
     upstreamFields: fields.whole,
     attest,
+    quarantine: quarantine(settings, { fields, clientOf, queue: store.queue }),
     filter: settings.filter && messageFilter(settings.filter, sender),
     transform,
     queued: isQueue ? eventMaker(settings, fields) : undefined,

@@ -152,6 +152,8 @@ export interface RouteSettings {
   readonly certificate: CertificateRule | 'none';
   readonly authorization: readonly Credential[];
   readonly signature: SignatureSettings | undefined;
+  /** What is done with a message whose signature does not hold; `undefined`: it is refused. */
+  readonly quarantine: QuarantineSettings | undefined;
   readonly rateLimits: readonly RateLimit[];
   /** `undefined`: every event is delivered. */
   readonly filter: FilterSettings | undefined;
@@ -171,6 +173,12 @@ export interface RouteSettings {
   readonly queue: QueueSettings;
   /** What is done while the shared state is out of reach: 503, or going by this process's own memory. */
   readonly onStateLoss: 'refuse' | 'allow';
+}
+
+/** How many events a route keeps in quarantine, and for how long. */
+export interface QuarantineSettings {
+  readonly limit: number;
+  readonly ageMs: number;
 }
 
 /** Which events are delivered: those whose type is among these, and whose company has one of these tags. */

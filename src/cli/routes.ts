@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { durationText } from '../config/duration-text.ts';
 import { loadConfig } from '../config/load.ts';
 import type { Credential, QueueSettings, RateLimit, RouteSettings } from '../settings.ts';
 import { configError } from './exit.ts';
@@ -16,6 +17,7 @@ interface Shown {
   certificate: string;
   authorization: string;
   signature: string;
+  quarantine: string;
   rate: string;
   upstream: string;
   transform: string;
@@ -54,6 +56,7 @@ function shown(route: RouteSettings): Shown {
       route.signature === undefined
         ? '-'
         : `${route.signature.scheme}, ${route.signature.keys.length} secret(s)`,
+    quarantine: quarantineText(route),
     rate: route.rateLimits.map(rateText).join(', ') || '-',
     upstream: `${route.upstream.name}${route.upstreamPath ?? ''} (${route.upstream.targets.map(({ name }) => name).join(', ')})`,
     transform: route.transform?.name ?? '-',
@@ -72,6 +75,11 @@ function queueText({ attempts, scheduleMs, giveUp, concurrency, pace, ordered }:
   if (ordered !== undefined)
     texts.push(`in order by ${ordered.by === 'header' ? `header ${ordered.name}` : ordered.by}`);
   return texts.join(', ');
+}
+
+function quarantineText({ quarantine }: RouteSettings): string {
+  if (quarantine === undefined) return '-';
+  return `a signature that does not hold: up to ${quarantine.limit} events, ${durationText(quarantine.ageMs)} each`;
 }
 
 function certificateText({ certificate }: RouteSettings): string {

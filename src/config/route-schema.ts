@@ -7,6 +7,7 @@ import { filterSchema } from './filter.ts';
 import { either, list, section } from './issues.ts';
 import { fields, NAME, readCredentialField, readHostName, readSenderField } from './names.ts';
 import { readPath, readUpstreamPath } from './paths.ts';
+import { quarantineSchema } from './quarantine.ts';
 import { queueShape } from './queue.ts';
 import { signatureSchema } from './signature-schema.ts';
 import { transformSchema } from './transform.ts';
@@ -159,6 +160,11 @@ export const routeSchema = section(
       .optional()
       .describe('The credentials, any one of which suffices.'),
     signature: signatureSchema.optional().describe('The signature that every request must carry.'),
+    quarantine: quarantineSchema
+      .optional()
+      .describe(
+        'Keeps messages from a trusted certificate whose signature does not hold, until an operator releases them.',
+      ),
     rate_limit: either(
       [rateLimit, list(rateLimit, 'a list of mappings with rate, burst and by')],
       'a mapping with rate, burst and by, or a list of such',

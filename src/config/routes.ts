@@ -13,6 +13,7 @@ import { checkEntrance, type Surrounding } from './entrance.ts';
 import { checkFilter, filterOf } from './filter.ts';
 import { type Partly, readSection } from './issues.ts';
 import { type Report, suggestion } from './problems.ts';
+import { checkQuarantine, quarantineOf } from './quarantine.ts';
 import { checkQueue, queueOf } from './queue.ts';
 import type { RateLimitInput } from './route-schema.ts';
 import { routeSchema } from './route-schema.ts';
@@ -66,6 +67,7 @@ function loadRoute(
   const signature = senderKnown
     ? readRouteSignature(givenSignature, sender, [...path, 'signature'], report)
     : undefined;
+  checkQuarantine(section, signature, path, report);
   checkFilter(section, senderKnown ? sender : undefined, path, report);
   checkQueue(section, { sender: senderKnown ? sender : undefined, driver: around.driver }, path, report);
   if (
@@ -128,6 +130,7 @@ function assemble(
     certificate: input.certificate ?? { names: undefined, fingerprints: undefined, publicKeys: undefined },
     authorization: input.authorization ?? [],
     signature,
+    quarantine: quarantineOf(input),
     rateLimits: rateLimits.map(rateLimitOf),
     filter: filterOf(input),
     transform,

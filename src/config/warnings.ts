@@ -7,6 +7,7 @@ import { uncoveredAuthorities } from './crl.ts';
 import { expiriesOf, expiryWarning } from './expiry.ts';
 import { subjectOf } from './pem.ts';
 import type { Report } from './problems.ts';
+import { ofQuarantine } from './quarantine.ts';
 import { ofRouteSecrets, ofSecret, ofSharedSecrets } from './secret-warnings.ts';
 import type { Watched } from './tls.ts';
 
@@ -51,7 +52,11 @@ export function warningsOf(
         `${label}: deliver: queue with state.driver memory acknowledges events that end with the process; write driver: sqlite`,
       );
     }
-    const sentences = [...ofRoute(route, unsafeOpen), ...ofStateLoss(route, settings.state)];
+    const sentences = [
+      ...ofRoute(route, unsafeOpen),
+      ...ofStateLoss(route, settings.state),
+      ...ofQuarantine(route.quarantine, settings.state),
+    ];
     warnings.push(...sentences.map((sentence) => `${label}: ${sentence}`));
   }
   warnings.push(...ofSharedSecrets(settings.routes, labelOf));

@@ -132,8 +132,9 @@ function waysOf(settings: RouteSettings, { upstreamOf }: Ground): (name: string)
 }
 
 function attestedOf({ event }: Lease, method: string, body: Buffer): Attested {
-  const { id, certificate, messageId } = event;
-  return { id, method, body, fingerprint: certificate?.fingerprint, messageId };
+  const { id, certificate, messageId, forced } = event;
+  const isForced = forced !== undefined;
+  return { id, method, body, fingerprint: certificate?.fingerprint, messageId, isForced };
 }
 
 /** The upstream's path: the request's own, a fixed one, or what follows a prefix below another. The query stays. */

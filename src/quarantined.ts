@@ -22,14 +22,17 @@ export interface Forced {
   readonly atMs: number;
 }
 
+/** How many events of a route may lie in quarantine at one time, and for how long each. */
+export interface QuarantineSettings {
+  readonly limit: number;
+  /** Of an event, as the route says when it comes. */
+  readonly ageMs: number;
+}
+
 /** How an event is kept in quarantine. */
-export interface QuarantineBounds {
+export interface QuarantineBounds extends QuarantineSettings {
   /** Byte-identical copies have the same. */
   readonly print: string;
-  /** How many events of the route may lie in quarantine at one time. */
-  readonly limit: number;
-  /** After this it is removed, whatever the route says then. */
-  readonly ageMs: number;
 }
 
 /** What became of an event that was to be kept; `copy`: it lies there already; `full`: the limit is reached. */

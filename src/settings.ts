@@ -1,4 +1,5 @@
 import type { KeyObject } from 'node:crypto';
+import type { QuarantineSettings } from './quarantined.ts';
 import type { SignatureKey, SignatureRule } from './signature-settings.ts';
 import type { StateSettings } from './state-settings.ts';
 import type { ClientTls, TlsSettings } from './tls-settings.ts';
@@ -173,12 +174,6 @@ export interface RouteSettings {
   readonly queue: QueueSettings;
   /** What is done while the shared state is out of reach: 503, or going by this process's own memory. */
   readonly onStateLoss: 'refuse' | 'allow';
-}
-
-/** How many events a route keeps in quarantine, and for how long. */
-export interface QuarantineSettings {
-  readonly limit: number;
-  readonly ageMs: number;
 }
 
 /** Which events are delivered: those whose type is among these, and whose company has one of these tags. */

@@ -1,4 +1,5 @@
-import type { QuarantineSettings, SignatureSettings } from '../settings.ts';
+import type { QuarantineSettings } from '../quarantined.ts';
+import type { SignatureSettings } from '../settings.ts';
 import type { StateSettings } from '../state-settings.ts';
 import type { Path } from './document.ts';
 import { type Partly, section } from './issues.ts';

@@ -1,4 +1,5 @@
 import type { Attempt, EventDetail, EventSummary } from '../../events.ts';
+import type { Forced } from '../../quarantined.ts';
 import { isoTime } from './time.ts';
 import { textOf } from './visible.ts';
 
@@ -12,6 +13,7 @@ export function summaryJson(event: EventSummary): Record<string, unknown> {
     event_type: event.eventType,
     state: event.state,
     received: isoTime(event.receivedMs),
+    expires: event.expiresMs === undefined ? undefined : isoTime(event.expiresMs),
     due: event.dueMs === undefined ? undefined : isoTime(event.dueMs),
     finished: event.finishedMs === undefined ? undefined : isoTime(event.finishedMs),
     attempts: event.attempts,
@@ -22,8 +24,14 @@ export function summaryJson(event: EventSummary): Record<string, unknown> {
     address: event.address,
     certificate: event.certificate,
     secret: event.secret,
+    forced: event.forced && forcedJson(event.forced),
     unreadable: event.unreadable,
   };
+}
+
+/** Who vouched for an event whose signature does not hold. */
+export function forcedJson({ by, atMs, reason }: Forced): { by: string; at: string; reason: string } {
+  return { by, at: isoTime(atMs), reason };
 }
 
 /** The same with all that is kept of it: the request, and every attempt. */

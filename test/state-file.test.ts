@@ -86,6 +86,32 @@ describe('a state file', () => {
     expect(await again.stop()).toBe(0);
   });
 
+  test('of version 2 is taken over with its events, and has a quarantine from then on', async () => {
+    const state = await freshSqlite();
+    const store = await state.open();
+    const event = queuedEvent();
+    await store.queue.accept(event, undefined);
+    await store.close();
+    const database = new DatabaseSync(state.file);
+    database.exec(`
+      DROP INDEX quarantined; DROP INDEX expiring;
+      ALTER TABLE events DROP COLUMN print; ALTER TABLE events DROP COLUMN forced;
+      ALTER TABLE tallies DROP COLUMN quarantined;
+      PRAGMA user_version = 2;
+    `);
+    database.close();
+    await expect(state.events()).rejects.toThrow(/written by an earlier version \(2\); start the gateway/);
+    const again = await state.open();
+    const request = { count: 9, leaseMs: 60_000, pace: undefined };
+    expect((await again.queue.lease('a', request)).leases.map((lease) => lease.event)).toEqual([event]);
+    const bounds = { print: 'p', limit: 1, ageMs: 60_000 };
+    expect(await again.queue.quarantine(queuedEvent(), bounds)).toBe('stored');
+    expect(await again.queue.counts()).toMatchObject([{ delivering: 1, waiting: 0, quarantined: 1 }]);
+    await again.close();
+    expect([pragma(state.file, 'user_version'), pragma(state.file, 'integrity_check')]).toEqual([3, 'ok']);
+    await state.close();
+  });
+
   test('of version 4 stops the start with exit code 78, and is left as it is', async () => {
     const { folder, file } = fileWith('CREATE TABLE events (id TEXT); PRAGMA user_version = 4;');
     const { code, output } = await startAndEnd(configOf(), { folder });

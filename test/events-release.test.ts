@@ -8,10 +8,12 @@ import type { CommandResult } from './support/command.ts';
 import { expectDelivered, expectDuplicate } from './support/expect.ts';
 import { type Gateway, startGateway } from './support/gateway.ts';
 import { listed, quarantineRoute, runFor, runWith, sendUnproved } from './support/quarantine.ts';
+import { queuedEvent } from './support/queued.ts';
 import { hasRedis, type RedisServer, startRedis } from './support/redis.ts';
 import { configText } from './support/reload.ts';
 import { newSecret } from './support/secrets.ts';
-import { post } from './support/sender.ts';
+import { post, signatureHeaders } from './support/sender.ts';
+import { openSqlite } from './support/stores.ts';
 import { headerOf, headersOf, type SeenRequest, startUpstream, type Upstream } from './support/upstream.ts';
 
 const [ours, rotated, lost] = [newSecret(), newSecret(), newSecret()];
@@ -187,6 +189,39 @@ describe('a release', () => {
     expect(await delivery(again, event)).toMatchObject({ outcome: 'delivered', attempt: 1 });
     expect(seenOf(id)).toHaveLength(1);
     expect(await again.stop()).toBe(0);
+  });
+
+  test('judges an event as of the time at which it came, however old it is by now', async () => {
+    const { gateway, release } = await start(sqlite);
+    const store = await openSqlite(join(gateway.folder, 'state.db'));
+    const receivedMs = Date.now() - 3 * 86_400_000;
+    const timestampS = Math.floor(receivedMs / 1000);
+    const id = idOf();
+    const signed = signatureHeaders(body, { secret: rotated, id, timestampS }).flat();
+    const event = queuedEvent({
+      body: Buffer.from(body),
+      receivedMs,
+      headers: signed,
+      evidence: {
+        authority: 'localhost',
+        headers: signed,
+        certificate: { names: [], publicKey: '', notAfterMs: receivedMs },
+      },
+    });
+    const late = queuedEvent({ ...event, id: randomUUID(), receivedMs: receivedMs + 3_600_000 });
+    const bounds = { limit: 2, ageMs: 86_400_000 };
+    for (const one of [event, late])
+      expect(await store.queue.quarantine(one, { ...bounds, print: one.id })).toBe('stored');
+    await store.close();
+    expect(await release(late.id, event.id)).toEqual({
+      exitCode: 1,
+      stdout: '1 event released, due now\n',
+      stderr: expect.stringContaining(
+        `${late.id} (route a): its signature does not hold (signature.stale, 3600 s old)`,
+      ),
+    });
+    expect(await delivery(gateway, event.id)).toMatchObject({ outcome: 'delivered', message_id: id });
+    expect(await gateway.stop()).toBe(0);
   });
 
   test('is wrong use with too little or too much said', async () => {

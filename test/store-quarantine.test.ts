@@ -269,5 +269,18 @@ describe.each(DRIVERS.filter(({ isMissing, isShared }) => !isMissing && isShared
         expect(await seen(event)).toMatchObject({ state: 'quarantined' });
       },
     );
+
+    test.runIf(driver.name === 'redis')(
+      'goes on with a release that was cut off behind its first step',
+      async () => {
+        const event = await put();
+        const { place } = await seen(event);
+        await store.queue.accept({ ...event, secret: 2 }, undefined);
+        expect(await store.queue.release(releaseOf(event, place), await claimed(event))).toBe('released');
+        expect(await lease()).toHaveLength(1);
+        expect(await countsOf()).toMatchObject({ delivering: 1, quarantined: 0 });
+        expect((await store.claim(keyOf(event), HOUR_MS)).state).toBe('kept');
+      },
+    );
   },
 );

@@ -15,12 +15,12 @@ export interface SharedQuarantineOptions {
   readonly at: (route: string) => RouteQueue;
   /** Makes an event a job, in the place of an earlier one that is done with. */
   readonly store: (event: QueuedEvent, jobId: string, claim: AcceptedClaim | undefined) => Promise<void>;
-  /** Whether the job that is there is of this very message. */
-  readonly wasAccepted: (
+  /** The id of the event by which this very message is a job already; `undefined`: it is none. */
+  readonly acceptedAs: (
     event: QueuedEvent,
     jobId: string,
     claim: AcceptedClaim | undefined,
-  ) => Promise<boolean>;
+  ) => Promise<string | undefined>;
 }
 
 /** The quarantine of all gateways of one prefix together. */
@@ -31,7 +31,7 @@ export function sharedQuarantine({
   sealer,
   at,
   store,
-  wasAccepted,
+  acceptedAs,
 }: SharedQuarantineOptions): Pick<Queue, 'quarantine' | 'release'> {
   return {
     async quarantine(event, bounds) {
@@ -41,8 +41,8 @@ export function sharedQuarantine({
       return link.ask((client) => enterQuarantine(client, prefix, base, { event, name, data, bounds }));
     },
     /**
-     * BullMQ adds a job by scripts of its own, so this is three steps, under a claim in flight: whoever is cut off after
-     * the first two has left the event in quarantine, and its job there tells the next that it is a duplicate.
+     * BullMQ adds a job by scripts of its own, so this is three steps, under a claim in flight: whoever is cut off behind
+     * the first has left the event in quarantine too, and the job with its id tells the next one to go on from there.
      */
     async release({ id, place: _place, route, ...proved }, claim) {
       if (claim !== undefined && !claims.holds(claim.key, claim.token))
@@ -55,8 +55,9 @@ export function sharedQuarantine({
       const kept = eventIn(route, name, JSON.parse(data) as JobData, sealer);
       const event = { ...kept, ...proved };
       const jobId = jobIdOf(event);
-      if (await wasAccepted(event, jobId, claim)) return 'duplicate';
-      await store(event, jobId, claim);
+      const accepted = await acceptedAs(event, jobId, claim);
+      if (accepted !== undefined && accepted !== id) return 'duplicate';
+      if (accepted === undefined) await store(event, jobId, claim);
       await link.ask((client) => leaveQuarantine(client, prefix, here, kept));
       if (claim !== undefined)
         await claims.keep(claim.key, claim.token, ACCEPTED, claim.rememberMs).catch(() => undefined);

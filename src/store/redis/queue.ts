@@ -99,9 +99,9 @@ export function sharedQueue(options: SharedQueueOptions): SharedQueue {
     sealer,
     at,
     store,
-    async wasAccepted(event, jobId, claim) {
+    async acceptedAs(event, jobId, claim) {
       const job = await link.ask(() => at(event.route).queue.getJob(jobId));
-      return job !== undefined && !isOld(job, event, claim);
+      return job === undefined || isOld(job, event, claim) ? undefined : factsIn(job.name).id;
     },
   });
 

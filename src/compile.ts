@@ -109,13 +109,17 @@ export function compileRoute(settings: RouteSettings, ground: Ground): CompiledR
 
 const ALWAYS_FREE: { readonly full: Refusal | undefined } = Object.freeze({ full: undefined });
 
-/** By which the upstream can tell a repeat: the event's id, and the how-manieth delivery of it this is. */
+/**
+ * By which the upstream can tell a repeat: the event's id, and the how-manieth delivery of it this is; and that a person
+ * vouches for it, where the signature does not.
+ */
 function deliveryFields({ event, attempt }: Lease): Fields {
   const named = fieldValue(event.headers, 'webhook-id') === undefined;
   return [
     ...(named ? ['webhook-id', event.messageId ?? event.id] : []),
     'x-postern-attempt',
     String(attempt),
+    ...(event.forced === undefined ? [] : ['x-postern-forced', '1']),
   ];
 }
 

@@ -260,7 +260,8 @@ test('--force delivers what somebody vouches for, says so wherever it is shown, 
   // One of them holds, and so needs nobody who vouches for it.
   const { exitCode, stdout, stderr } = await release(forced, proved, '--force', '--reason', reason);
   expect([exitCode, stdout, stderr]).toEqual([0, '2 events released, due now\n', '']);
-  await Promise.all([delivery(gateway, forced), delivery(gateway, proved)]);
+  expect(await delivery(gateway, forced)).toMatchObject({ outcome: 'delivered', forced: true });
+  expect(await delivery(gateway, proved)).not.toHaveProperty('forced');
   const marked = { by: userInfo().username, at: expect.stringMatching(/^\d{4}-.*Z$/), reason };
   expect(await listed(gateway, '--id', forced)).toMatchObject([{ state: 'delivered', forced: marked }]);
   const [other] = await listed(gateway, '--id', proved);
@@ -270,10 +271,12 @@ test('--force delivers what somebody vouches for, says so wherever it is shown, 
     new RegExp(`^forced +by ${userInfo().username} at .*: ${reason}$`, 'm'),
   );
 
-  const attested = (event: string) => {
+  const fieldOf = (event: string, name: string): string | undefined => {
     const seen = upstream.requests.find((one) => headersOf(one, 'x-request-id')[0] === event);
-    return decodeJwt(headerOf(seen as never, 'x-postern-attestation') as string);
+    return headerOf(seen as SeenRequest, name);
   };
+  const attested = (event: string) => decodeJwt(fieldOf(event, 'x-postern-attestation') as string);
+  expect([forced, proved].map((event) => fieldOf(event, 'x-postern-forced'))).toEqual(['1', undefined]);
   expect(attested(proved)).toMatchObject({
     checks: ['certificate', 'signature'],
     event_id: expect.any(String),

@@ -79,7 +79,11 @@ describe('a message from a trusted certificate whose signature does not hold', (
     expect(upstream.requests).toEqual([]);
     // The credential that came with it held, and is not kept.
     const exported = await runFor(gateway, 'events', 'export', '--id', id);
-    expect(exported.stdout).toContain('"state":"quarantined"');
+    const [line] = exported.stdout.split('\n');
+    expect(JSON.parse(line as string)).toMatchObject({
+      state: 'quarantined',
+      sent: { host: 'localhost', headers: expect.arrayContaining([{ name: 'webhook-id', value: id }]) },
+    });
     expect(exported.stdout).not.toContain('a-bearer-token');
   });
 

@@ -132,7 +132,10 @@ describe.each(DRIVERS.filter(({ isMissing, isShared }) => !isMissing && isShared
       const { place } = await seen(event);
       const proved = { ...event, messageId: 'proved', eventType: 'claim.proved' };
       const claim = await claimed(proved);
+      const woken: string[] = [];
+      store.queue.watch((route) => woken.push(route));
       expect(await store.queue.release(releaseOf(proved, place), claim)).toBe('released');
+      await eventually(() => woken.includes('a') || undefined, 'the worker being woken');
       const [one, ...others] = await lease();
       expect([one?.attempt, one?.step, others]).toEqual([1, 1, []]);
       expect(one?.event).toEqual({ ...proved, secret: 2, forced: undefined });

@@ -1,6 +1,6 @@
-import { type Claimed, claimEvent, isSuccess } from '../../claim.ts';
+import { type Claim, type Claimed, claimEvent, isSuccess } from '../../claim.ts';
 import type { EventDetail, EventFilter, Events } from '../../events.ts';
-import type { Forced, Releasing } from '../../quarantined.ts';
+import type { Forced, Release, Releasing } from '../../quarantined.ts';
 import type { Settings } from '../../settings.ts';
 import { openStore } from '../../state.ts';
 import type { Settlement, Store } from '../../types.ts';
@@ -109,21 +109,29 @@ async function releaseOne(
   if (event.unreadable !== undefined) return visible(event.unreadable);
   const release = judge.examine(event);
   if (typeof release === 'string') return release;
-  if (release.messageId === undefined) return told(await store.queue.release(release, undefined));
-  const claimed = await claim(store, event, release.messageId, judge.rememberMs);
-  if ('reason' in claimed)
+  try {
+    if (release.messageId === undefined) return told(await store.queue.release(release, undefined));
+    const claimed = await claim(store, event, release.messageId, judge.rememberMs);
+    if ('claim' in claimed) return await releaseUnder(store, release, claimed.claim);
+    if (!('reason' in claimed)) return DUPLICATE;
     return claimed.reason === 'claim.in_flight'
       ? 'a copy of its message is being delivered at this moment; look again when that has ended'
       : `${claimed.reason}: ${claimed.detail}`;
-  if (!('claim' in claimed)) return DUPLICATE;
+  } catch (error) {
+    return `it could not be released: ${(error as Error).message}`;
+  }
+}
+
+/** Whatever comes of it, the claim does not stay in flight. */
+async function releaseUnder(store: Store, release: Release, claim: Claim): Promise<string | undefined> {
   try {
-    const became = await store.queue.release(release, claimed.claim.held);
-    if (became === 'duplicate') await claimed.claim.settle({ status: 202 });
-    if (became === 'gone') claimed.claim.settle({ reason: 'gateway.error' });
+    const became = await store.queue.release(release, claim.held);
+    if (became === 'duplicate') await claim.settle({ status: 202 });
+    if (became === 'gone') claim.settle({ reason: 'gateway.error' });
     return told(became);
   } catch (error) {
-    claimed.claim.settle({ reason: 'state.unavailable' });
-    return `it could not be released: ${(error as Error).message}`;
+    claim.settle({ reason: 'state.unavailable' });
+    throw error;
   }
 }
 

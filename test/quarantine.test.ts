@@ -6,6 +6,7 @@ import { expectDelivered } from './support/expect.ts';
 import { baseTls, type Gateway, startGateway } from './support/gateway.ts';
 import { metricOf } from './support/metrics.ts';
 import { listed, quarantineRoute, runFor, sendUnproved } from './support/quarantine.ts';
+import { hasRedis, startRedis } from './support/redis.ts';
 import { newSecret } from './support/secrets.ts';
 import { connect, post, type RequestOptions, requestBytes, signatureHeaders } from './support/sender.ts';
 import { canMount, mountSmallDisk } from './support/small-disk.ts';
@@ -310,6 +311,28 @@ describe('what was acknowledged', () => {
     }, 'room again');
     expect(new Set((await listed(full)).map(({ id }) => id))).toEqual(kept);
     expect(await full.stop()).toBe(0);
+  });
+
+  test.skipIf(!hasRedis())('is none while Redis is away: the refusal stays 401', async () => {
+    const redis = await startRedis();
+    const away = await startGateway({
+      state: { driver: 'redis', url: redis.url },
+      upstreams: { app: upstream.url },
+      routes: [quarantineRoute([ours])],
+    });
+    await redis.kill9();
+    await away.line(({ msg }) => msg === 'state away');
+    const answer = await post(away, { path: '/a', body, sign: { secret: rotated } });
+    expect(answer.status).toBe(401);
+    expect(await away.record(answer.id)).toMatchObject({
+      outcome: 'refused',
+      reason: 'signature.mismatch',
+      detail: expect.stringMatching(/^1 secrets tried; not quarantined: redis: /),
+    });
+    await redis.start();
+    await away.line(({ msg }) => msg === 'state back');
+    await sendUnproved(away, { body, sign: { secret: rotated } });
+    expect(await away.stop()).toBe(0);
   });
 
   test('is shown by postern routes, and warned of where it ends with the process', async () => {

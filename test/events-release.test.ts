@@ -194,8 +194,8 @@ describe('a release', () => {
   test('judges an event as of the time at which it came, however old it is by now', async () => {
     const { gateway, release } = await start(sqlite);
     const store = await openSqlite(join(gateway.folder, 'state.db'));
-    const receivedMs = Date.now() - 3 * 86_400_000;
-    const timestampS = Math.floor(receivedMs / 1000);
+    const timestampS = Math.floor(Date.now() / 1000) - 3 * 86_400;
+    const receivedMs = timestampS * 1000;
     const id = idOf();
     const signed = signatureHeaders(body, { secret: rotated, id, timestampS }).flat();
     const event = queuedEvent({
@@ -245,66 +245,102 @@ describe('a release', () => {
   });
 });
 
-test('--force delivers what somebody vouches for, says so wherever it is shown, and attests no signature', async () => {
+describe('--force', () => {
   const { privateKey } = generateKeyPairSync('ed25519');
   const key = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
-  const { gateway, send, release } = await start(sqlite, { attest: { key } });
-  const id = idOf();
-  const [forced, proved] = [await send({ secret: lost, id }), await send()];
-  const timestampS = Math.floor(Date.now() / 1000) - 20;
-  const same = await send({ secret: lost, id, timestampS });
   const reason = 'the sender confirmed it, ticket "4711"';
-  const ambiguous = await release(id, '--force', '--reason', reason);
-  expect([ambiguous.exitCode, ambiguous.stdout]).toEqual([1, '0 events released, due now\n']);
-  expect(ambiguous.stderr).toMatch(/names 2 events: give --force the own id of one: /);
-  // One of them holds, and so needs nobody who vouches for it.
-  const { exitCode, stdout, stderr } = await release(forced, proved, '--force', '--reason', reason);
-  expect([exitCode, stdout, stderr]).toEqual([0, '2 events released, due now\n', '']);
-  expect(await delivery(gateway, forced)).toMatchObject({ outcome: 'delivered', forced: true });
-  expect(await delivery(gateway, proved)).not.toHaveProperty('forced');
   const marked = { by: userInfo().username, at: expect.stringMatching(/^\d{4}-.*Z$/), reason };
-  expect(await listed(gateway, '--id', forced)).toMatchObject([{ state: 'delivered', forced: marked }]);
-  const [other] = await listed(gateway, '--id', proved);
-  expect([other?.state, other?.forced, other?.secret]).toEqual(['delivered', undefined, 1]);
-  expect((await runFor(gateway, 'events', 'list')).stdout).toContain('delivered, forced');
-  expect((await runFor(gateway, 'events', 'show', forced)).stdout).toMatch(
-    new RegExp(`^forced +by ${userInfo().username} at .*: ${reason}$`, 'm'),
-  );
+  const id = idOf();
+  let world: World;
+  /** One that holds by no secret, one that holds, and another with the first one's message id. */
+  let events: { forced: string; proved: string; same: string };
 
-  const fieldOf = (event: string, name: string): string | undefined => {
-    const seen = upstream.requests.find((one) => headersOf(one, 'x-request-id')[0] === event);
-    return headerOf(seen as SeenRequest, name);
-  };
-  const attested = (event: string) => decodeJwt(fieldOf(event, 'x-postern-attestation') as string);
-  expect([forced, proved].map((event) => fieldOf(event, 'x-postern-forced'))).toEqual(['1', undefined]);
-  expect(attested(proved)).toMatchObject({
-    checks: ['certificate', 'signature'],
-    event_id: expect.any(String),
+  beforeAll(async () => {
+    world = await start(sqlite, { attest: { key } });
+    const { send } = world;
+    const timestampS = Math.floor(Date.now() / 1000) - 20;
+    const [forced, proved, same] = await Promise.all([
+      send({ secret: lost, id }),
+      send(),
+      send({ secret: lost, id, timestampS }),
+    ]);
+    events = { forced, proved, same };
   });
-  expect(attested(forced).checks).toEqual(['certificate']);
-  expect(attested(forced)).not.toHaveProperty('event_id');
 
-  const file = join(gateway.folder, 'audit.jsonl');
-  expect((await runFor(gateway, 'events', 'audit', '--file', file)).stdout).toContain('2 lines appended');
-  const lines = readFileSync(file, 'utf8')
-    .trim()
-    .split('\n')
-    .map((line) => JSON.parse(line));
-  expect(lines.find((line) => line.id === forced)).toMatchObject({ verdict: 'delivered', forced: marked });
-  expect(lines.find((line) => line.id === proved)).not.toHaveProperty('forced');
-  expect((await runFor(gateway, 'events', 'audit', '--verify', '--file', file)).exitCode).toBe(0);
-  writeFileSync(file, readFileSync(file, 'utf8').replace('ticket', 'tickets'));
-  expect((await runFor(gateway, 'events', 'audit', '--verify', '--file', file)).exitCode).toBe(1);
+  test('takes no message id that several have', async () => {
+    const { exitCode, stdout, stderr } = await world.release(id, '--force', '--reason', reason);
+    expect([exitCode, stdout]).toEqual([1, '0 events released, due now\n']);
+    expect(stderr).toMatch(/names 2 events: give --force the own id of one: /);
+  });
 
-  // Its claim is kept as any other's.
-  await expectDuplicate(gateway, await post(gateway, { path: '/a', body, sign: { secret: ours, id } }));
-  const again = await release(same, '--force', '--reason', reason);
-  expect([again.exitCode, again.stderr]).toEqual([1, expect.stringContaining(': a duplicate: ')]);
-  const retried = await runFor(gateway, 'events', 'retry', same);
-  expect([retried.exitCode, retried.stderr]).toEqual([
-    1,
-    `${same} (route a) lies in quarantine, and was never delivered; release it\n`,
-  ]);
-  expect(seenOf(id)).toHaveLength(1);
-  expect(await gateway.stop()).toBe(0);
+  test('delivers what somebody vouches for, and says so to the service, which is attested no signature', async () => {
+    const { forced, proved } = events;
+    // One of them holds, and so needs nobody who vouches for it.
+    const released = await world.release(forced, proved, '--force', '--reason', reason);
+    expect(released).toEqual({ exitCode: 0, stdout: '2 events released, due now\n', stderr: '' });
+    expect(await delivery(world.gateway, forced)).toMatchObject({ outcome: 'delivered', forced: true });
+    expect(await delivery(world.gateway, proved)).not.toHaveProperty('forced');
+    const fieldOf = (event: string, name: string): string | undefined => {
+      const seen = upstream.requests.find((one) => headersOf(one, 'x-request-id')[0] === event);
+      return headerOf(seen as SeenRequest, name);
+    };
+    const attested = (event: string) => decodeJwt(fieldOf(event, 'x-postern-attestation') as string);
+    expect([forced, proved].map((event) => fieldOf(event, 'x-postern-forced'))).toEqual(['1', undefined]);
+    const checks = ['certificate', 'signature'];
+    expect(attested(proved)).toMatchObject({ checks, event_id: expect.any(String) });
+    expect(attested(forced).checks).toEqual(['certificate']);
+    expect(attested(forced)).not.toHaveProperty('event_id');
+  });
+
+  test('is told wherever the event is shown', async () => {
+    const { gateway } = world;
+    const [all, table, shown] = await Promise.all([
+      listed(gateway),
+      runFor(gateway, 'events', 'list'),
+      runFor(gateway, 'events', 'show', events.forced),
+    ]);
+    const byId = (wanted: string) => all.find((one) => one.id === wanted);
+    expect(byId(events.forced)).toMatchObject({ state: 'delivered', forced: marked });
+    expect(byId(events.proved)).toMatchObject({ state: 'delivered', secret: 1 });
+    expect(byId(events.proved)).not.toHaveProperty('forced');
+    expect(table.stdout).toContain('delivered, forced');
+    expect(shown.stdout).toMatch(new RegExp(`^forced +by ${userInfo().username} at .*: ${reason}$`, 'm'));
+  });
+
+  test('is kept in the audit, whose chain can be verified, and not altered', async () => {
+    const { gateway } = world;
+    const file = join(gateway.folder, 'audit.jsonl');
+    expect((await runFor(gateway, 'events', 'audit', '--file', file)).stdout).toContain('2 lines appended');
+    const text = readFileSync(file, 'utf8');
+    const lines = text
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(lines.find((line) => line.id === events.forced)).toMatchObject({
+      verdict: 'delivered',
+      forced: marked,
+    });
+    expect(lines.find((line) => line.id === events.proved)).not.toHaveProperty('forced');
+    const verify = (name: string) => runFor(gateway, 'events', 'audit', '--verify', '--file', name);
+    const altered = join(gateway.folder, 'altered.jsonl');
+    writeFileSync(altered, text.replace('ticket', 'tickets'), { mode: 0o600 });
+    const [right, wrong] = await Promise.all([verify(file), verify(altered)]);
+    expect([right.exitCode, wrong.exitCode]).toEqual([0, 1]);
+  });
+
+  test('keeps its claim, so that every other copy is a duplicate', async () => {
+    const { gateway, release } = world;
+    await expectDuplicate(gateway, await post(gateway, { path: '/a', body, sign: { secret: ours, id } }));
+    const [again, retried] = await Promise.all([
+      release(events.same, '--force', '--reason', reason),
+      runFor(gateway, 'events', 'retry', events.same),
+    ]);
+    expect([again.exitCode, again.stderr]).toEqual([1, expect.stringContaining(': a duplicate: ')]);
+    expect([retried.exitCode, retried.stderr]).toEqual([
+      1,
+      `${events.same} (route a) lies in quarantine, and was never delivered; release it\n`,
+    ]);
+    expect(seenOf(id)).toHaveLength(1);
+    expect(await gateway.stop()).toBe(0);
+  });
 });

@@ -38,7 +38,7 @@ export function eventMaker(
 }
 
 /** Events that do not have what the order goes by are in no order. */
-function orderKeyReader({ queue, sender }: RouteSettings): (message: Message) => string | undefined {
+export function orderKeyReader({ queue, sender }: RouteSettings): (message: Message) => string | undefined {
   const { ordered } = queue;
   switch (ordered?.by) {
     case 'certificate':

@@ -19,7 +19,9 @@ export function attester(
 ): (attested: Attested, target: string) => Promise<readonly string[]> {
   const header = { alg: settings.algorithm, typ: TYPE, ...(settings.keyId && { kid: settings.keyId }) };
   const key = signingKey(settings);
-  const always = { route: route.name, sender: route.sender?.name, checks: namesOf(checks, route) };
+  const always = { route: route.name, sender: route.sender?.name };
+  const proved = namesOf(checks, route);
+  const unsigned = proved.filter((name) => name !== 'signature');
   return async (attested, target) => {
     const issuedS = Math.floor(Date.now() / 1000);
     const claims = {
@@ -29,11 +31,12 @@ export function attester(
       iat: issuedS,
       exp: issuedS + VALID_S,
       ...always,
+      checks: attested.isForced ? unsigned : proved,
       method: attested.method,
       path: target,
       cnf: confirmation(attested),
       client: attested.client,
-      event_id: attested.messageId,
+      event_id: attested.isForced ? undefined : attested.messageId,
       body_sha256: hash('sha256', attested.body, 'base64url'),
     };
     return ['x-postern-attestation', await new SignJWT(claims).setProtectedHeader(header).sign(key)];
@@ -56,6 +59,8 @@ export interface Attested {
   readonly messageId: string | undefined;
   /** `undefined`: none was proved. */
   readonly client: string | undefined;
+  /** Its signature did not hold: nobody may be told that it was checked, or that the id is signed. */
+  readonly isForced?: boolean;
 }
 
 /**

@@ -6,12 +6,13 @@ import { answerDeadlineMs, defaultTimeoutMs, lateAfterMs } from './deadline.ts';
 import type { Upstream } from './deliver/upstream.ts';
 import type { WorkerRoute } from './deliver/worker.ts';
 import { eventTypeReader } from './event-type.ts';
-import type { Lease } from './events.ts';
+import type { Lease, QueuedEvent } from './events.ts';
 import { type Fields, fieldValue, onlyValue } from './fields.ts';
 import { messageFilter } from './filter.ts';
 import { upstreamFields } from './headers.ts';
 import { laneOf } from './lane.ts';
 import type { Pulse } from './pulse.ts';
+import { quarantine } from './quarantine.ts';
 import type { Route } from './request.ts';
 import { responderFor } from './respond.ts';
 import { METHODS, type RouteSettings } from './settings.ts';
@@ -53,6 +54,7 @@ export function compileRoute(settings: RouteSettings, ground: Ground): CompiledR
   const attest = settings.attest && attester(settings.attest, settings, checks);
   const target = targetMapper(settings);
   const { sender } = settings;
+  const clientOf = clientReader(settings);
   const transform =
     settings.transform &&
     transformation(
@@ -70,11 +72,12 @@ export function compileRoute(settings: RouteSettings, ground: Ground): CompiledR
     checks,
     bodyLimit: settings.bodyLimit,
     eventType: eventTypeReader(sender),
-    clientOf: clientReader(settings),
+    clientOf,
     upstream,
     upstreamTarget: target,
     upstreamFields: fields.whole,
     attest,
+    quarantine: quarantine(settings, { fields, clientOf, queue: store.queue }),
     filter: settings.filter && messageFilter(settings.filter, sender),
     filterReports: settings.reported.includes('filter'),
     transform,
@@ -102,7 +105,7 @@ export function compileRoute(settings: RouteSettings, ground: Ground): CompiledR
       const made = await transform?.({ ...original, receivedMs });
       if (made === 'cancelled' || (made !== undefined && 'reason' in made)) return made;
       const { method, path, body } = made ?? original;
-      const completed = (made?.fields ?? fields).completed(event.headers);
+      const completed = (made?.fields ?? fields).completed(vouchedFor(event));
       const headers = [...(made?.renew(completed) ?? completed), ...deliveryFields(lease)];
       if (attest !== undefined) headers.push(...(await attest(attestedOf(lease, method, body), path)));
       return { upstream: made?.upstream ?? upstream, method, path, headers, body };
@@ -111,15 +114,25 @@ export function compileRoute(settings: RouteSettings, ground: Ground): CompiledR
   return { route, worker };
 }
 
+/** What the gate said of the client when the event came went by a signature that did not hold, if it was forced. */
+function vouchedFor({ headers, forced }: QueuedEvent): Fields {
+  if (forced === undefined) return headers;
+  return headers.filter((_, place) => headers[place - (place % 2)] !== 'x-postern-client');
+}
+
 const ALWAYS_FREE: { readonly full: Refusal | undefined } = Object.freeze({ full: undefined });
 
-/** By which the upstream can tell a repeat: the event's id, and the how-manieth delivery of it this is. */
+/**
+ * By which the upstream can tell a repeat: the event's id, and the how-manieth delivery of it this is; and that a person
+ * vouches for it, where the signature does not.
+ */
 function deliveryFields({ event, attempt }: Lease): Fields {
   const named = fieldValue(event.headers, 'webhook-id') === undefined;
   return [
     ...(named ? ['webhook-id', event.messageId ?? event.id] : []),
     'x-postern-attempt',
     String(attempt),
+    ...(event.forced === undefined ? [] : ['x-postern-forced', '1']),
   ];
 }
 
@@ -136,9 +149,10 @@ function waysOf(settings: RouteSettings, { upstreamOf }: Ground): (name: string)
 }
 
 function attestedOf({ event }: Lease, method: string, body: Buffer): Attested {
-  const { id, certificate, messageId } = event;
-  const client = fieldValue(event.headers, 'x-postern-client');
-  return { id, method, body, fingerprint: certificate?.fingerprint, messageId, client };
+  const { id, certificate, messageId, forced } = event;
+  const client = fieldValue(vouchedFor(event), 'x-postern-client');
+  const isForced = forced !== undefined;
+  return { id, method, body, fingerprint: certificate?.fingerprint, messageId, client, isForced };
 }
 
 /** The upstream's path: the request's own, a fixed one, or what follows a prefix below another. The query stays. */

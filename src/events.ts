@@ -1,4 +1,5 @@
 import type { Fields } from './fields.ts';
+import type { Evidence, Forced, QuarantineBounds, Quarantining, Release, Releasing } from './quarantined.ts';
 import type { Reason } from './reasons.ts';
 
 /** What of an accepted request is kept until it has been delivered. */
@@ -9,7 +10,7 @@ export interface QueuedEvent {
   readonly route: string;
   /** Whose event it is, where one sender speaks for several clients; else empty. */
   readonly client: string;
-  /** The signed id; `undefined` on a route without a signature. */
+  /** The signed id; `undefined` on a route without a signature. Of one in quarantine the id that it claims. */
   readonly messageId: string | undefined;
   readonly eventType: string | undefined;
   /** Milliseconds since the epoch. */
@@ -31,13 +32,17 @@ export interface QueuedEvent {
   readonly certificate: { readonly subject: string; readonly fingerprint: string } | undefined;
   /** The place (from 0) of the secret that matched. */
   readonly secret: number | undefined;
+  /** Of one that was, or is, in quarantine. */
+  readonly evidence?: Evidence | undefined;
+  /** Its signature did not hold: an operator vouches for it. */
+  readonly forced?: Forced | undefined;
 }
 
 /**
- * Where an event is. `waiting` for its turn or its next attempt, `delivering`: leased to a worker, `delivered`, or a
- * `dead` letter: its deliveries are used up, or the upstream will never take it.
+ * Where an event is. `waiting` for its turn or its next attempt, `delivering`: leased to a worker, `delivered`, a `dead`
+ * letter: its deliveries are used up, or the upstream will never take it; or `quarantined`: its signature does not hold.
  */
-export type EventState = 'waiting' | 'delivering' | 'delivered' | 'dead';
+export type EventState = 'waiting' | 'delivering' | 'delivered' | 'dead' | 'quarantined';
 
 /** The right to deliver one event for a while. Who holds a lease that was overrun can no longer settle it. */
 export interface Lease {
@@ -99,6 +104,7 @@ export interface QueueCount {
   readonly waiting: number;
   readonly delivering: number;
   readonly dead: number;
+  readonly quarantined: number;
   readonly oldestMs: number | undefined;
 }
 
@@ -114,6 +120,16 @@ export interface Queue {
    * one. It must be in no order. Where it rejects, the claim is left as it was.
    */
   acceptLeased(event: QueuedEvent, claim: AcceptedClaim | undefined, leaseMs: number): Promise<Lease>;
+  /**
+   * Keeps an event that is not delivered before it is released. Resolves once it would survive a power failure, or with
+   * why it is not kept; rejects where it cannot be stored.
+   */
+  quarantine(event: QueuedEvent, bounds: QuarantineBounds): Promise<Quarantining>;
+  /**
+   * Has an event of the quarantine delivered, due at once, its claim kept in the same step. Resolves once that is
+   * written; rejects where it cannot be, or the claim was overrun.
+   */
+  release(release: Release, claim: AcceptedClaim | undefined): Promise<Releasing>;
   /** Takes events that are due, the longest due first. Rejects where the state is out of reach. */
   lease(route: string, request: LeaseRequest): Promise<LeaseAnswer>;
   /** Writes down an attempt and what becomes of the event. Resolves to false where the lease was overrun: nothing is changed then. */
@@ -165,6 +181,9 @@ export interface EventSummary {
   readonly attempts: number;
   /** When the next attempt is due; `undefined`: none is. */
   readonly dueMs: number | undefined;
+  /** When it is removed from the quarantine; `undefined`: it is not there. */
+  readonly expiresMs: number | undefined;
+  readonly forced: Forced | undefined;
   readonly finishedMs: number | undefined;
   /** Of the last attempt. */
   readonly status: number | undefined;
@@ -185,6 +204,7 @@ export interface EventDetail extends EventSummary {
   readonly query: string;
   readonly headers: Fields;
   readonly body: Buffer;
+  readonly evidence?: Evidence | undefined;
   readonly log: readonly Attempt[];
 }
 
@@ -213,7 +233,7 @@ export interface Events {
   find(id: string, route?: string): Promise<readonly EventDetail[]>;
   /** Puts dead letters back, due at once with a fresh schedule; waiting ones become due at once. @returns how many */
   retry(filter: EventFilter): Promise<number>;
-  /** Removes events that wait or are dead; what is being delivered stays. @returns how many */
+  /** Removes events that wait, are dead or in quarantine; what is being delivered stays. @returns how many */
   discard(filter: EventFilter): Promise<number>;
   /** Drops the claims of a message on a route, or of one of its clients (`route/client`), so that a deliberate resend is delivered. @returns how many there were */
   forget(route: string, messageId: string): Promise<number>;

@@ -70,8 +70,10 @@ export function createGateway(parts: Parts): Gateway {
     const message: Message = { ...head, body };
     const unproved = await examine(route.checks.message, message, entry, sender);
     if (unproved !== undefined) {
+      const leftMs = timeLeft(route, message);
+      const refusal = (await route.quarantine?.(message, unproved, entry, leftMs)) ?? unproved;
       sender.releaseBody();
-      return refuse(route.responder, entry, unproved);
+      return refusal === 'kept' ? acknowledge(202, message.id) : refuse(route.responder, entry, refusal);
     }
     entry.eventType = route.eventType(body);
     const client = route.clientOf(message);

@@ -3,6 +3,7 @@ import type { attester } from './attest.ts';
 import type { Checks } from './check/index.ts';
 import type { Upstream } from './deliver/upstream.ts';
 import type { messageFilter } from './filter.ts';
+import type { Quarantine } from './quarantine.ts';
 import type { Entry } from './record/entry.ts';
 import type { Responder } from './respond.ts';
 import type { QueueSettings } from './settings.ts';
@@ -26,6 +27,8 @@ export interface Route {
   readonly upstreamFields: (head: Head) => string[];
   /** The field by which the gateway vouches for a message; `undefined`: the upstream does not ask for it. */
   readonly attest: ReturnType<typeof attester> | undefined;
+  /** Where a message goes whose signature does not hold; `undefined`: it is refused. */
+  readonly quarantine: Quarantine | undefined;
   /** Which messages are delivered; `undefined`: all are. */
   readonly filter: ReturnType<typeof messageFilter> | undefined;
   /** The filter is in report mode: what it says is only recorded. */

@@ -1,5 +1,6 @@
 import type { KeyObject } from 'node:crypto';
 import type { ClientSettings, ClientsSettings } from './client-settings.ts';
+import type { QuarantineSettings } from './quarantined.ts';
 import type { SignatureKey, SignatureRule } from './signature-settings.ts';
 import type { StateSettings } from './state-settings.ts';
 import type { ClientTls, TlsSettings } from './tls-settings.ts';
@@ -168,6 +169,8 @@ export interface RouteSettings {
   readonly clients: ClientsSettings | undefined;
   /** The known client that these settings are for; not there: they are the route's own. */
   readonly client?: ClientSettings;
+  /** What is done with a message whose signature does not hold; `undefined`: it is refused. */
+  readonly quarantine: QuarantineSettings | undefined;
   readonly rateLimits: readonly RateLimit[];
   /** `undefined`: every event is delivered. */
   readonly filter: FilterSettings | undefined;

@@ -25,6 +25,7 @@ const SHARED = new Set([
   'clients.ts',
   'events.ts',
   'lane.ts',
+  'quarantined.ts',
   'fields.ts',
   'addresses.ts',
   'compare.ts',
@@ -49,6 +50,7 @@ describe('imports point down', () => {
       'signature-settings.ts',
       'client-settings.ts',
       'events.ts',
+      'quarantined.ts',
       'fields.ts',
     ];
     for (const file of [...nouns, 'clients.ts', 'compare.ts', 'body.ts', 'lane.ts', 'message.ts']) {

@@ -259,8 +259,8 @@ describe.skipIf(!hasRedis())('the queue on Redis', () => {
     const [first, second] = (await store.queue.lease('a', { ...ONE, count: 2 })).leases as [Lease, Lease];
     await store.queue.settle(second, attemptOf(second), { state: 'dead' });
     expect(await store.queue.counts()).toEqual([
-      { route: 'a', waiting: 3, delivering: 1, dead: 1, oldestMs: expect.any(Number) },
-      { route: 'b', waiting: 1, delivering: 0, dead: 0, oldestMs: expect.any(Number) },
+      { route: 'a', waiting: 3, delivering: 1, dead: 1, quarantined: 0, oldestMs: expect.any(Number) },
+      { route: 'b', waiting: 1, delivering: 0, dead: 0, quarantined: 0, oldestMs: expect.any(Number) },
     ]);
     await store.queue.settle(first, attemptOf(first), { state: 'waiting', dueMs: Date.now() + 60_000 });
     expect((await store.queue.counts())[0]).toMatchObject({

@@ -80,20 +80,46 @@ describe('a state file', () => {
       pragma(file, 'user_version'),
       pragma(file, 'auto_vacuum'),
       pragma(file, 'integrity_check'),
-    ]).toEqual([2, 2, 'ok']);
+    ]).toEqual([3, 2, 'ok']);
     const again = await startGateway(configOf(), { folder });
     await expectDuplicate(again, await post(again, { path: '/a', body: '{}', sign }));
     expect(await again.stop()).toBe(0);
   });
 
-  test('of version 3 stops the start with exit code 78, and is left as it is', async () => {
-    const { folder, file } = fileWith('CREATE TABLE events (id TEXT); PRAGMA user_version = 3;');
+  test('of version 2 is taken over with its events, and has a quarantine from then on', async () => {
+    const state = await freshSqlite();
+    const store = await state.open();
+    const event = queuedEvent();
+    await store.queue.accept(event, undefined);
+    await store.close();
+    const database = new DatabaseSync(state.file);
+    database.exec(`
+      DROP INDEX quarantined; DROP INDEX expiring;
+      ALTER TABLE events DROP COLUMN print; ALTER TABLE events DROP COLUMN forced;
+      ALTER TABLE tallies DROP COLUMN quarantined;
+      PRAGMA user_version = 2;
+    `);
+    database.close();
+    await expect(state.events()).rejects.toThrow(/written by an earlier version \(2\); start the gateway/);
+    const again = await state.open();
+    const request = { count: 9, leaseMs: 60_000, pace: undefined };
+    expect((await again.queue.lease('a', request)).leases.map((lease) => lease.event)).toEqual([event]);
+    const bounds = { print: 'p', limit: 1, ageMs: 60_000 };
+    expect(await again.queue.quarantine(queuedEvent(), bounds)).toBe('stored');
+    expect(await again.queue.counts()).toMatchObject([{ delivering: 1, waiting: 0, quarantined: 1 }]);
+    await again.close();
+    expect([pragma(state.file, 'user_version'), pragma(state.file, 'integrity_check')]).toEqual([3, 'ok']);
+    await state.close();
+  });
+
+  test('of version 4 stops the start with exit code 78, and is left as it is', async () => {
+    const { folder, file } = fileWith('CREATE TABLE events (id TEXT); PRAGMA user_version = 4;');
     const { code, output } = await startAndEnd(configOf(), { folder });
     expect(code).toBe(78);
     expect(output).toMatch(
-      /state\.db: written by a later version \(3\), this one knows up to 2; use that version/,
+      /state\.db: written by a later version \(4\), this one knows up to 3; use that version/,
     );
-    expect(pragma(file, 'user_version')).toBe(3);
+    expect(pragma(file, 'user_version')).toBe(4);
   });
 
   test('that is another program’s database stops the start with exit code 78, and is left as it is', async () => {

@@ -3,13 +3,18 @@ import type { RouteSettings } from '../settings.ts';
 import { ofSignatureKeys } from './secret-warnings.ts';
 
 /** What is legal but unwise about a route's clients; never holds a secret. */
-export function ofClients({ clients, signature, sender, deliver }: RouteSettings): string[] {
+export function ofClients({ clients, signature, sender, deliver, late, reported }: RouteSettings): string[] {
   if (clients === undefined) return [];
   const { known, mode, unknown } = clients;
   const warnings: string[] = [];
   if (mode === 'report')
     warnings.push(
       'clients.mode: report lets in a client that names itself as another, and one that is not known; it is recorded only',
+    );
+  const unbound = known.filter(({ certificate }) => certificate === undefined).map(({ id }) => id);
+  if (reported.includes('signature') && unbound.length > 0)
+    warnings.push(
+      `signature: mode report lets anybody who is let in speak for the clients that only their secrets prove: ${unbound.join(', ')}`,
     );
   const isOwn = signature?.keys.length !== 0 && known.every(({ keys }) => keys !== undefined);
   if (signature !== undefined && isOwn && unknown === 'refuse')
@@ -20,7 +25,12 @@ export function ofClients({ clients, signature, sender, deliver }: RouteSettings
   for (const [index, { keys = [], upstream }] of known.entries()) {
     const place = `clients.known[${index}]`;
     warnings.push(...ofSignatureKeys(`${place}.secrets`, keys));
-    if (deliver === 'forward' && sender !== undefined && (upstream.timeoutMs ?? 0) > leftMs)
+    if (
+      deliver === 'forward' &&
+      late === 'timeout' &&
+      sender !== undefined &&
+      (upstream.timeoutMs ?? 0) > leftMs
+    )
       warnings.push(
         `${place}: the upstream ${upstream.name} may take ${(upstream.timeoutMs ?? 0) / 1000}s, but ${sender.name} leaves ${leftMs / 1000}s; the sender gets 504 before that`,
       );

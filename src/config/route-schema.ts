@@ -10,6 +10,7 @@ import { either, list, section } from './issues.ts';
 import { mode } from './modes.ts';
 import { fields, NAME, readHostName, readSenderField } from './names.ts';
 import { readPath, readUpstreamPath } from './paths.ts';
+import { quarantineSchema } from './quarantine.ts';
 import { queueShape } from './queue.ts';
 import { signatureSchema } from './signature-schema.ts';
 import { transformSchema } from './transform.ts';
@@ -139,6 +140,11 @@ export const routeSchema = section(
       .describe('The client certificate asked for; none opens; default: any that client_ca vouches for.'),
     authorization: authorizationSchema.optional().describe('The credentials, any one of which suffices.'),
     signature: signatureSchema.optional().describe('The signature that every request must carry.'),
+    quarantine: quarantineSchema
+      .optional()
+      .describe(
+        'Keeps messages from a trusted certificate whose signature does not hold, until an operator releases them.',
+      ),
     clients: clients
       .optional()
       .describe('The clients of the sender, told apart by a header and by what each of them proves.'),

@@ -17,6 +17,7 @@ import { checkFilter, filterOf } from './filter.ts';
 import { type Partly, readSection } from './issues.ts';
 import { addressesGiven, authorizationGiven, checkModes, reportedOf } from './modes.ts';
 import type { Report } from './problems.ts';
+import { checkQuarantine, quarantineOf } from './quarantine.ts';
 import { checkQueue, queueOf } from './queue.ts';
 import type { RateLimitInput } from './route-schema.ts';
 import { routeSchema } from './route-schema.ts';
@@ -69,6 +70,7 @@ function loadRoute(
   const signature = senderKnown
     ? readRouteSignature(given.signature, { sender, needsKeys }, [...path, 'signature'], report)
     : undefined;
+  checkQuarantine(section, signature, path, report);
   checkFilter(section, senderKnown ? sender : undefined, path, report);
   checkQueue(section, { sender: senderKnown ? sender : undefined, driver: around.driver }, path, report);
   if (
@@ -135,6 +137,7 @@ function assemble(
     authorization: authorizationGiven(input.authorization),
     signature,
     clients,
+    quarantine: quarantineOf(input),
     rateLimits: rateLimits.map(rateLimitOf),
     filter: filterOf(input),
     transform,

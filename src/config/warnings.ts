@@ -11,6 +11,7 @@ import { expiriesOf, expiryWarning } from './expiry.ts';
 import { modeWarnings, waitWarnings } from './modes.ts';
 import { subjectOf } from './pem.ts';
 import type { Report } from './problems.ts';
+import { ofQuarantine } from './quarantine.ts';
 import { ofRouteSecrets, ofSecret, ofSharedSecrets } from './secret-warnings.ts';
 import type { Watched } from './tls.ts';
 import { unusedUpstreams } from './unused.ts';
@@ -58,6 +59,7 @@ export function warningsOf(
       ...ofRoute(route, unsafeOpen),
       ...ofClients(route),
       ...ofStateLoss(route, settings.state),
+      ...ofQuarantine(route.quarantine, settings.state),
     ];
     warnings.push(...sentences.map((sentence) => `${label}: ${sentence}`));
   }

@@ -36,18 +36,19 @@ export function clientMetrics(registers: Registry[]): ClientMetrics {
 export function clientQueueGauges(registers: Registry[], read: () => Promise<readonly QueueCount[]>): void {
   new Gauge({
     name: 'postern_client_queue_events',
-    help: "A known client's accepted events that are not delivered: waiting, being delivered, or dead letters.",
+    help: "A known client's accepted events that are not delivered: waiting, being delivered, dead letters, or in quarantine.",
     labelNames: ['route', 'client', 'state'],
     registers,
     async collect() {
       const found = await read();
       this.reset();
-      for (const { route: lane, waiting, delivering, dead } of found) {
+      for (const { route: lane, waiting, delivering, dead, quarantined } of found) {
         const { route, client } = ownerOf(lane);
         if (client === undefined) continue;
         this.set({ route, client, state: 'waiting' }, waiting);
         this.set({ route, client, state: 'delivering' }, delivering);
         this.set({ route, client, state: 'dead' }, dead);
+        this.set({ route, client, state: 'quarantined' }, quarantined);
       }
     },
   });
@@ -59,7 +60,7 @@ export function byRoute(counts: readonly QueueCount[]): readonly QueueCount[] {
   return [...routes].map(([route, lanes]) => lanes.reduce(sum, { ...NONE, route }));
 }
 
-const NONE = { waiting: 0, delivering: 0, dead: 0, oldestMs: undefined };
+const NONE = { waiting: 0, delivering: 0, dead: 0, quarantined: 0, oldestMs: undefined };
 
 function sum(all: QueueCount, one: QueueCount): QueueCount {
   const times = [all.oldestMs, one.oldestMs].filter((ms) => ms !== undefined);
@@ -68,6 +69,7 @@ function sum(all: QueueCount, one: QueueCount): QueueCount {
     waiting: all.waiting + one.waiting,
     delivering: all.delivering + one.delivering,
     dead: all.dead + one.dead,
+    quarantined: all.quarantined + one.quarantined,
     oldestMs: times.length === 0 ? undefined : Math.min(...times),
   };
 }

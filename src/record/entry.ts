@@ -2,7 +2,14 @@ import type { Reason, Reported } from '../reasons.ts';
 import type { Peer } from '../types.ts';
 
 /** What became of a request, in a word. */
-export type Outcome = 'delivered' | 'queued' | 'duplicate' | 'filtered' | 'refused' | 'failed';
+export type Outcome =
+  | 'delivered'
+  | 'queued'
+  | 'quarantined'
+  | 'duplicate'
+  | 'filtered'
+  | 'refused'
+  | 'failed';
 
 /** One request as it is recorded: filled in on its way through the gateway, written once at its end. */
 export interface Entry {

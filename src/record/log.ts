@@ -136,6 +136,7 @@ function deliveryFields({ event }: Lease, attempt: Attempt, disposal: Disposal):
     message_id: event.messageId,
     event_type: event.eventType,
     attempt: attempt.number,
+    forced: event.forced === undefined ? undefined : true,
     outcome: disposal.state,
     upstream: attempt.target,
     upstream_status: attempt.status,

@@ -10,16 +10,17 @@ export function queueGauges(registers: Registry[], read: () => Promise<readonly 
   clientQueueGauges(registers, lanes);
   new Gauge({
     name: 'postern_queue_events',
-    help: 'Accepted events that are not delivered: waiting, being delivered, or dead letters.',
+    help: 'Events that are not delivered: waiting, being delivered, dead letters, or in quarantine.',
     labelNames: ['route', 'state'],
     registers,
     async collect() {
       const found = await counts();
       this.reset();
-      for (const { route, waiting, delivering, dead } of found) {
+      for (const { route, waiting, delivering, dead, quarantined } of found) {
         this.set({ route, state: 'waiting' }, waiting);
         this.set({ route, state: 'delivering' }, delivering);
         this.set({ route, state: 'dead' }, dead);
+        this.set({ route, state: 'quarantined' }, quarantined);
       }
     },
   });

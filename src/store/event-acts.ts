@@ -8,6 +8,8 @@ import { REMOVABLE, type Removable, remover } from './remove.ts';
 
 /** So many events are changed in one transaction: a gateway waits for no longer than that takes. */
 const AT_ONCE = 200;
+/** What may be put back; from the quarantine nothing is let out but by a release. */
+const OPEN = "'waiting', 'held', 'sealed', 'dead'";
 /** In between a gateway that tries for the lock gets it. */
 const PAUSE_MS = 5;
 
@@ -33,10 +35,9 @@ export function actor(database: DatabaseSync, clock: { now(): number }): Pick<Ev
   }
 
   /** Finds the events first and changes them afterwards: a search may take long, and must keep no lock. */
-  async function change(filter: EventFilter, act: (row: Removable) => void): Promise<number> {
+  async function change(filter: EventFilter, states: string, act: (row: Removable) => void): Promise<number> {
+    const mayChange = `state IN (${states}) OR (state = 'delivering' AND until <= ?)`;
     const { sql, values } = conditionOf(filter, clock.now());
-    const mayChange =
-      "state IN ('waiting', 'held', 'sealed', 'dead') OR (state = 'delivering' AND until <= ?)";
     const seqs = database.prepare(`SELECT seq FROM events WHERE ${sql} AND (${mayChange}) ORDER BY seq`);
     const found = seqs.all(...values, clock.now()).map(({ seq }) => seq as number);
     const again = database.prepare(
@@ -64,7 +65,7 @@ export function actor(database: DatabaseSync, clock: { now(): number }): Pick<Ev
   }
 
   return {
-    retry: (filter) => change(filter, putBack),
-    discard: (filter) => change(filter, remove),
+    retry: (filter) => change(filter, OPEN, putBack),
+    discard: (filter) => change(filter, `${OPEN}, 'quarantined'`, remove),
   };
 }

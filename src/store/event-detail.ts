@@ -2,7 +2,7 @@ import type { DatabaseSync } from 'node:sqlite';
 import type { Attempt, EventDetail, EventSummary } from '../events.ts';
 import type { Reason } from '../reasons.ts';
 import { stateOf } from './event-filter.ts';
-import { certificateOf, type EventRow } from './event-row.ts';
+import { certificateOf, type EventRow, forcedOf } from './event-row.ts';
 import type { Opener, Payload, StoredPayload } from './payload.ts';
 
 interface AttemptRow {
@@ -44,6 +44,7 @@ export function reader(
 
   function summary(row: EventRow): EventSummary {
     const state = stateOf(row, clock.now());
+    const isQuarantined = state === 'quarantined';
     const sealed = row.sha256 === null ? tryTo(() => headHashOf(row), '') : { value: row.sha256 };
     return {
       id: row.id,
@@ -57,7 +58,9 @@ export function reader(
       bytes: row.bytes,
       attempts: row.attempts,
       dueMs: state === 'waiting' ? row.due - clock.skewMs : undefined,
-      finishedMs: row.finished ?? undefined,
+      expiresMs: isQuarantined ? row.due - clock.skewMs : undefined,
+      forced: forcedOf(row),
+      finishedMs: isQuarantined ? undefined : (row.finished ?? undefined),
       status: row.status ?? undefined,
       reason: (row.reason as Reason | null) ?? undefined,
       bodySha256: sealed.value,

@@ -12,6 +12,7 @@ const STATES: Readonly<Record<EventState, string>> = {
   delivering: "state = 'delivering' AND until > ?",
   delivered: "state = 'delivered'",
   dead: "state = 'dead'",
+  quarantined: "state = 'quarantined'",
 };
 
 /** @param nowMs by the state's clock */
@@ -44,8 +45,10 @@ function prefixOf(eventType: string): [number, string] {
   return [[...prefix].length, prefix];
 }
 
+const FINAL: readonly EventState[] = ['delivered', 'dead', 'quarantined'];
+
 /** The state that the operator is told. */
 export function stateOf(row: { state: string; until: number | null }, nowMs: number): EventState {
   if (row.state === 'delivering') return (row.until ?? 0) > nowMs ? 'delivering' : 'waiting';
-  return row.state === 'delivered' || row.state === 'dead' ? row.state : 'waiting';
+  return FINAL.find((state) => state === row.state) ?? 'waiting';
 }

@@ -1,4 +1,5 @@
 import type { QueuedEvent } from '../events.ts';
+import type { Forced } from '../quarantined.ts';
 import type { Payload } from './payload.ts';
 
 /** A row of the table `events`. */
@@ -29,6 +30,8 @@ export interface EventRow {
   readonly key: string | null;
   readonly status: number | null;
   readonly reason: string | null;
+  readonly print: string | null;
+  readonly forced: string | null;
 }
 
 /** The event as it was accepted. */
@@ -45,7 +48,12 @@ export function eventOf(row: EventRow, payload: Payload): QueuedEvent {
     address: row.address,
     certificate: certificateOf(row),
     secret: row.secret ?? undefined,
+    ...(row.forced !== null && { forced: forcedOf(row) }),
   };
+}
+
+export function forcedOf({ forced }: EventRow): Forced | undefined {
+  return forced === null ? undefined : (JSON.parse(forced) as Forced);
 }
 
 export function certificateOf({ subject, fingerprint }: EventRow): QueuedEvent['certificate'] {

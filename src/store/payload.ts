@@ -1,5 +1,6 @@
 import type { QueuedEvent } from '../events.ts';
 import type { Fields } from '../fields.ts';
+import type { Evidence } from '../quarantined.ts';
 import { MissingKeyError, type Sealer } from './seal.ts';
 
 /** What of an event is kept apart from its state, as it is stored. */
@@ -15,6 +16,7 @@ export interface Payload {
   readonly query: string;
   readonly headers: Fields;
   readonly bodySha256: string;
+  readonly evidence?: Evidence | undefined;
   readonly body: Buffer;
 }
 
@@ -22,8 +24,9 @@ type Head = Omit<Payload, 'body'>;
 
 /** Writes down what an event carries, encrypted where there is a key. */
 export function storePayload(event: QueuedEvent, sealer: Sealer | undefined): StoredPayload {
-  const { id, method, path, query, headers, bodySha256, body } = event;
-  const head = Buffer.from(JSON.stringify({ method, path, query, headers, bodySha256 } satisfies Head));
+  const { id, method, path, query, headers, bodySha256, evidence, body } = event;
+  const facts: Head = { method, path, query, headers, bodySha256, evidence };
+  const head = Buffer.from(JSON.stringify(facts));
   if (sealer === undefined) return { head, body };
   return { head: sealer.seal(head, `${id} head`), body: sealer.seal(body, `${id} body`) };
 }

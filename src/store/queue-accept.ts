@@ -1,50 +1,24 @@
 import type { AcceptedClaim, Lease, Queue, QueuedEvent } from '../events.ts';
 import { UnconfirmedError } from './change.ts';
 import { OVERRUN } from './claims.ts';
+import { eventInserter } from './event-insert.ts';
 import { tokenOf } from './event-row.ts';
 import { type StoredPayload, storePayload } from './payload.ts';
 import type { QueueParts } from './queue.ts';
 import { REMOVABLE, type Removable } from './remove.ts';
 
-const COLUMNS =
-  'id, route, client, message_id, event_type, state, due, received, order_key, address, subject, fingerprint, secret, bytes, size, sha256, key';
-
 export function acceptor(parts: QueueParts): Pick<Queue, 'accept' | 'acceptLeased'> {
   const { database, writer, unconfirmed, order, books, clock, keeping, sealer, remove, watch, owner } = parts;
-  const insertEvent = database.prepare(
-    `INSERT INTO events (attempts, base, lease, ${COLUMNS}) VALUES (0, 0, 0, ${COLUMNS.replaceAll(/\w+/g, '?')})`,
-  );
+  const insertEvent = eventInserter(database, sealer);
   const lease = database.prepare(
     "UPDATE events SET state = 'delivering', attempts = 1, lease = 1, owner = ?, until = ? WHERE seq = ?",
   );
-  const insertPayload = database.prepare('INSERT INTO payloads (seq, head, body) VALUES (?, ?, ?)');
   const find = database.prepare(`SELECT ${REMOVABLE} FROM events WHERE seq = ? AND id = ?`);
 
-  function insert(event: QueuedEvent, { head, body }: StoredPayload): number {
-    const { route, orderKey, certificate } = event;
+  function insert(event: QueuedEvent, payload: StoredPayload): number {
+    const { route, orderKey } = event;
     const isHeld = orderKey !== undefined && order.isTaken(route, orderKey);
-    const { lastInsertRowid } = insertEvent.run(
-      event.id,
-      route,
-      event.client,
-      event.messageId ?? null,
-      event.eventType ?? null,
-      isHeld ? 'held' : 'waiting',
-      clock.now(),
-      event.receivedMs,
-      orderKey ?? null,
-      event.address,
-      certificate?.subject ?? null,
-      certificate?.fingerprint ?? null,
-      event.secret ?? null,
-      event.body.length,
-      head.length + body.length,
-      // The hash of a body that can be guessed tells the body.
-      sealer === undefined ? event.bodySha256 : null,
-      sealer?.keyId ?? null,
-    );
-    const seq = Number(lastInsertRowid);
-    insertPayload.run(seq, head, body);
+    const seq = insertEvent(event, payload, { state: isHeld ? 'held' : 'waiting', due: clock.now() });
     books.count(route, 1, 0);
     books.countKey(sealer?.keyId ?? null, 1);
     return seq;

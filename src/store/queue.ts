@@ -7,6 +7,8 @@ import { type Opener, opener } from './payload.ts';
 import { acceptor, Unconfirmed } from './queue-accept.ts';
 import { counter } from './queue-counts.ts';
 import { leaser } from './queue-lease.ts';
+import { quarantiner } from './queue-quarantine.ts';
+import { releaser } from './queue-release.ts';
 import { settler } from './queue-settle.ts';
 import { Watch } from './queue-watch.ts';
 import { type Removable, remover } from './remove.ts';
@@ -71,6 +73,8 @@ export function openQueue(options: QueueOptions): SqliteQueue {
   return {
     queue: {
       ...acceptor(parts),
+      quarantine: quarantiner(parts),
+      release: releaser(parts),
       lease: leaser(parts),
       ...settler(parts),
       watch: (wake) => watch.add(wake),

@@ -31,6 +31,10 @@ export function remover(database: DatabaseSync, books: Books, order: Order): (ev
       return false;
     }
     books.countKey(key, -1);
+    if (state === 'quarantined') {
+      books.countQuarantined(route, -1);
+      return false;
+    }
     if (state === 'dead') {
       books.count(route, 0, -1);
       return false;

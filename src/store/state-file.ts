@@ -5,7 +5,7 @@ import { FLIGHTS_SCHEMA } from './flights.ts';
 import { PRESENCE_SCHEMA } from './presence.ts';
 import { takeLock } from './process-lock.ts';
 import { BUSY, CORRUPT, codeOf, NOT_A_DATABASE, SQL_ERROR } from './result-code.ts';
-import { SCHEMA, VERSION } from './schema.ts';
+import { FROM_VERSION_2, SCHEMA, VERSION } from './schema.ts';
 
 const OPEN_TIMEOUT_MS = 2000;
 const LOG_BYTES = 16 << 20;
@@ -44,12 +44,14 @@ export function openStateInMemory(): DatabaseSync {
 }
 
 function prepare(database: DatabaseSync): void {
-  if (versionOf(database) < VERSION) migrate(database);
+  const version = versionOf(database);
+  if (version < 2) makeTables(database);
+  else if (version < VERSION) addQuarantine(database);
   database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;');
   // Many large events at one time make the log grow; it does not stay as large.
   database.exec(`PRAGMA journal_size_limit = ${LOG_BYTES}`);
   database.prepare('SELECT key, until FROM claims WHERE id < 0').all();
-  database.prepare('SELECT seq, id, state FROM events WHERE seq < 0').all();
+  database.prepare('SELECT seq, id, state, print FROM events WHERE seq < 0').all();
   // From here on a lock held by another program must not stop the event loop: the write is tried again instead.
   database.exec('PRAGMA busy_timeout = 0;');
 }
@@ -66,7 +68,7 @@ export function versionOf(database: DatabaseSync): number {
 }
 
 /** From an empty file, or version 1, which had claims only. */
-function migrate(database: DatabaseSync): void {
+function makeTables(database: DatabaseSync): void {
   const tables = database.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'").all();
   if (tables.some(({ name }) => name !== 'claims') && versionOf(database) === 0) {
     throw new StateFileError(
@@ -79,8 +81,14 @@ function migrate(database: DatabaseSync): void {
   if (tables.length > 0) database.exec('VACUUM');
   database.exec('PRAGMA journal_mode = WAL; BEGIN IMMEDIATE');
   // Another process that starts at the same moment may have been faster.
-  if (versionOf(database) < VERSION)
+  if (versionOf(database) < 2)
     database.exec(`${SCHEMA}${PRESENCE_SCHEMA}${FLIGHTS_SCHEMA}; PRAGMA user_version = ${VERSION}`);
+  database.exec('COMMIT');
+}
+
+function addQuarantine(database: DatabaseSync): void {
+  database.exec('BEGIN IMMEDIATE');
+  if (versionOf(database) === 2) database.exec(`${FROM_VERSION_2}; PRAGMA user_version = ${VERSION}`);
   database.exec('COMMIT');
 }
 

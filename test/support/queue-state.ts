@@ -90,6 +90,7 @@ export async function makeQueueState(state: object = {}): Promise<QueueState> {
     const { queue } = await store();
     const lease = await leaseOf(queue, event);
     if (state === 'delivering') return;
+    if (state === 'quarantined') throw new Error('it is not delivered from there');
     const disposal = state === 'waiting' ? { state, dueMs: Date.now() + LATER_MS } : { state };
     const settled = await queue.settle(lease, attemptOf(lease, state, tried), disposal);
     if (!settled) throw new Error(`${event.id} could not be settled`);

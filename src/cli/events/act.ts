@@ -22,21 +22,26 @@ type Typed = Where & {
 /** What is done to events, and how it is told. */
 interface Act {
   readonly key: 'retried' | 'discarded';
+  /** Of an event that is named by its id. */
+  readonly states: readonly EventState[];
   readonly run: (events: Events, filter: EventFilter) => Promise<number>;
   readonly done: (number: number) => string;
 }
 
+const OPEN: readonly EventState[] = ['waiting', 'dead'];
+const DISCARDABLE: readonly EventState[] = [...OPEN, 'quarantined'];
 const RETRY: Act = {
   key: 'retried',
+  states: OPEN,
   run: (events, filter) => events.retry(filter),
   done: (number) => `${count(number, 'event')} put back into the queue, due now`,
 };
 const DISCARD: Act = {
   key: 'discarded',
+  states: DISCARDABLE,
   run: (events, filter) => events.discard(filter),
   done: (number) => `${count(number, 'event')} discarded`,
 };
-const OPEN: readonly EventState[] = ['waiting', 'dead'];
 const DASHES = '\nAn id that begins with a dash stands behind --, after the options: -- --odd-id';
 
 /** `postern events retry`: dead letters back into the queue. */
@@ -66,15 +71,17 @@ export function retryCommand(): Command {
 /** `postern events discard`: events that nobody will deliver any more. */
 export function discardCommand(): Command {
   return new Command('discard')
-    .description('remove events that wait or are dead letters, for good; what is being delivered stays')
+    .description(
+      'remove events that wait, are dead letters or lie in quarantine, for good; what is being delivered stays',
+    )
     .argument('[ids...]', 'events by their own id or their message id; else say which by options')
     .addOption(configOption())
-    .option('--state <states>', 'dead, waiting, or both with a comma between')
+    .option('--state <states>', 'dead, waiting, quarantined, or several with commas between')
     .option('--since <time>', 'received at this time or later')
     .option('--until <time>', 'received before this time')
     .option('--route <name>', 'of this route only, or of one of its clients: NAME/CLIENT')
     .option('--type <pattern>', 'of this event type; one * at the end stands for anything: invoices.*')
-    .option('--all', 'instead of --state: both dead and waiting')
+    .option('--all', 'instead of --state: both dead and waiting; never what lies in quarantine')
     .option('--json', 'print {"discarded": N, "problems": [...]}')
     .addHelpText(
       'after',
@@ -110,7 +117,7 @@ function discardFilters(ids: readonly string[], typed: Typed): EventFilter[] {
   const [fromMs, toMs] = [typed.since, typed.until].map((text, place) =>
     readWhen(place === 0 ? '--since' : '--until', text, Date.now()),
   );
-  const states = typed.state === undefined ? OPEN : readStates(typed.state, OPEN);
+  const states = typed.state === undefined ? OPEN : readStates(typed.state, DISCARDABLE);
   return [{ ...restOf(typed), states, fromMs, toMs }];
 }
 
@@ -134,7 +141,7 @@ async function act(does: Act, ids: readonly string[], typed: Typed, filters: Eve
       const found = await findAll(events, id, typed.route);
       if (found.length === 0) problems.push(notFound(id, typed.route));
       for (const event of found) {
-        const changed = await does.run(events, { id: event.id, route: event.route, states: OPEN });
+        const changed = await does.run(events, { id: event.id, route: event.route, states: does.states });
         number += changed;
         if (changed === 0) problems.push(refusal(event));
       }
@@ -152,6 +159,7 @@ function refusal({ id, route, state }: EventDetail): string {
   const event = `${visible(id)} (route ${visible(route)})`;
   if (state === 'delivering')
     return `${event} is being delivered at this moment; look again when that has ended`;
+  if (state === 'quarantined') return `${event} lies in quarantine, and was never delivered; release it`;
   if (state === 'delivered') return `${event} was delivered already and is left as it is`;
   return `${event} has changed in the meantime; look again`;
 }

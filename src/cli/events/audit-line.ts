@@ -4,6 +4,7 @@ import type { EventSummary } from '../../events.ts';
 import { ownerOf } from '../../lane.ts';
 import { isoTime } from './time.ts';
 import { jsonText } from './visible.ts';
+import { forcedJson } from './words.ts';
 
 /** What a chain begins with, in the place of the hash of a line before the first. */
 export const GENESIS = '0'.repeat(64);
@@ -23,6 +24,7 @@ const factsShape = {
   certificate: z.strictObject({ fingerprint: z.string(), subject: z.string() }).optional(),
   address: z.string(),
   secret: whole.optional(),
+  forced: z.strictObject({ by: z.string(), at: time, reason: z.string() }).optional(),
   verdict: z.enum(['delivered', 'dead']),
   upstream_status: whole.optional(),
   reason: z.string().optional(),
@@ -70,6 +72,7 @@ export function auditFacts(event: EventSummary): AuditFacts | undefined {
     certificate: certificate && { fingerprint: certificate.fingerprint, subject: certificate.subject },
     address: event.address,
     secret: event.secret,
+    forced: event.forced && forcedJson(event.forced),
     verdict: state,
     upstream_status: event.status,
     reason: event.reason,

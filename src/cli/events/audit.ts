@@ -22,7 +22,8 @@ const MOST_TOLD = 100;
 
 const HELP = `
 Each line is one finished event, delivered or dead, as JSON: its number n, ids, route, SHA-256 of the payload, client
-certificate, address, secret (place in the list), verdict, the last attempt's upstream_status or reason, times; then
+certificate, address, secret (place in the list), forced (who released it though its signature did not hold: by, at,
+reason), verdict, the last attempt's upstream_status or reason, times; then
 previous, the hash of the line before, and hash, SHA-256 over the line without its member hash. An event that was
 retried after it was dead has a line for each end. One that finished before those of earlier lines says late.
 An event that is discarded, or whose retention ends, before a run has seen it, has no line: run it often.

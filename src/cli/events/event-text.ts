@@ -23,7 +23,7 @@ export function eventText(event: EventDetail, nowMs: number): string {
 }
 
 function facts(event: EventDetail, nowMs: number): string[] {
-  const { certificate, dueMs, finishedMs } = event;
+  const { certificate, dueMs, expiresMs, finishedMs, forced } = event;
   const rows: (readonly [string, string | undefined])[] = [
     ['event', event.id],
     ['route', ownerOf(event.route).route],
@@ -32,6 +32,8 @@ function facts(event: EventDetail, nowMs: number): string[] {
     ['type', event.eventType],
     ['state', `${event.state}, ${count(event.attempts, 'attempt')}`],
     ['received', at(event.receivedMs, nowMs)],
+    ['expires', expiresMs === undefined ? undefined : isoTime(expiresMs)],
+    ['forced', forced && `by ${forced.by} at ${isoTime(forced.atMs)}: ${forced.reason}`],
     ['due', dueMs === undefined ? undefined : `${isoTime(dueMs)} (${dueText(dueMs, nowMs)})`],
     ['finished', finishedMs === undefined ? undefined : at(finishedMs, nowMs)],
     ['sender', event.address],

@@ -14,7 +14,7 @@ export interface TypedFilter {
   readonly until?: string;
 }
 
-const STATES: readonly EventState[] = ['waiting', 'delivering', 'delivered', 'dead'];
+const STATES: readonly EventState[] = ['waiting', 'delivering', 'delivered', 'dead', 'quarantined'];
 
 /** How times are written, for the help of every command that takes one. */
 export const TIMES = `

@@ -19,7 +19,10 @@ export interface Where {
  * Opens the events of a configuration's state, does the work and closes them again.
  * @throws CliError with a sentence where the state is not there or fails, with exit code 78 for the configuration
  */
-export async function withEvents<T>(where: Where, work: (events: Events) => Promise<T>): Promise<T> {
+export async function withEvents<T>(
+  where: Where,
+  work: (events: Events, settings: Settings) => Promise<T>,
+): Promise<T> {
   const { settings } = await configError(() => loadConfig(where.config));
   noteUnknownRoute(where.route, settings);
   const { state } = settings;
@@ -36,7 +39,7 @@ export async function withEvents<T>(where: Where, work: (events: Events) => Prom
   let events: Events | undefined;
   try {
     events = await openEvents(settings);
-    return await work(events);
+    return await work(events, settings);
   } catch (error) {
     throw explained(label, error);
   } finally {

@@ -17,7 +17,7 @@ const WIDE = 130;
 const COLUMNS: readonly Column[] = [
   { name: 'id', cell: ({ id }) => visible(id) },
   { name: 'route', cell: ({ route }) => visible(route), yields: true },
-  { name: 'state', cell: ({ state }) => state },
+  { name: 'state', cell: ({ state, forced }) => (forced === undefined ? state : `${state}, forced`) },
   { name: 'type', cell: ({ eventType }) => visible(eventType ?? '-'), yields: true },
   {
     name: 'received',

@@ -1,5 +1,7 @@
 import type { Attempt, EventDetail, EventSummary } from '../../events.ts';
+import type { Fields } from '../../fields.ts';
 import { ownerOf } from '../../lane.ts';
+import type { Forced } from '../../quarantined.ts';
 import { isoTime } from './time.ts';
 import { textOf } from './visible.ts';
 
@@ -13,6 +15,7 @@ export function summaryJson(event: EventSummary): Record<string, unknown> {
     event_type: event.eventType,
     state: event.state,
     received: isoTime(event.receivedMs),
+    expires: event.expiresMs === undefined ? undefined : isoTime(event.expiresMs),
     due: event.dueMs === undefined ? undefined : isoTime(event.dueMs),
     finished: event.finishedMs === undefined ? undefined : isoTime(event.finishedMs),
     attempts: event.attempts,
@@ -23,24 +26,36 @@ export function summaryJson(event: EventSummary): Record<string, unknown> {
     address: event.address,
     certificate: event.certificate,
     secret: event.secret,
+    forced: event.forced && forcedJson(event.forced),
     unreadable: event.unreadable,
   };
 }
 
+/** Who vouched for an event whose signature does not hold. */
+export function forcedJson({ by, atMs, reason }: Forced): { by: string; at: string; reason: string } {
+  return { by, at: isoTime(atMs), reason };
+}
+
 /** The same with all that is kept of it: the request, and every attempt. */
 export function detailJson(event: EventDetail): Record<string, unknown> {
-  const headers: { name: string; value: string }[] = [];
-  for (let at = 0; at + 1 < event.headers.length; at += 2)
-    headers.push({ name: event.headers[at] as string, value: event.headers[at + 1] as string });
+  const { evidence } = event;
   return {
     ...summaryJson(event),
     method: event.method,
     path: event.path,
     query: event.query,
-    headers,
+    headers: headersJson(event.headers),
+    sent: evidence && { host: evidence.authority, headers: headersJson(evidence.headers) },
     body: bytesJson(event.body),
     log: event.log.map(attemptJson),
   };
+}
+
+function headersJson(fields: Fields): readonly { name: string; value: string }[] {
+  const headers = [];
+  for (let at = 0; at + 1 < fields.length; at += 2)
+    headers.push({ name: fields[at] as string, value: fields[at + 1] as string });
+  return headers;
 }
 
 function attemptJson(attempt: Attempt): Record<string, unknown> {

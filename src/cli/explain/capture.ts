@@ -14,6 +14,8 @@ export interface Capture {
   readonly certificate: GivenCertificate | undefined;
   /** When it was received, milliseconds since the epoch. */
   readonly timeMs: number | undefined;
+  /** It comes from the state, which keeps no credentials. */
+  readonly isStored?: boolean;
   /** What was odd about the capture itself: it may not be what was on the wire. */
   readonly notes: readonly string[];
 }

@@ -1,5 +1,6 @@
 import { type Fields, fieldCount, fieldValue } from '../../fields.ts';
 import { parseMessage, valueAt } from '../../message.ts';
+import { FAMILIES, headerNames, PARTS } from '../../signature/header-names.ts';
 import { presentedReader } from '../../signature/presented.ts';
 import type { DeclaredRule, HeaderFamily, SignatureRule } from '../../signature-settings.ts';
 import type { Message } from '../../types.ts';
@@ -15,8 +16,6 @@ export interface PresentedHeaders {
   readonly versions: Readonly<Record<string, number>>;
 }
 
-const FAMILIES: readonly HeaderFamily[] = ['webhook', 'svix'];
-const PARTS = ['id', 'timestamp', 'signature'];
 const MOST_VERSIONS = 8;
 const LONGEST_VERSION = 16;
 
@@ -50,20 +49,6 @@ export function signatureHeaders(rule: SignatureRule): readonly string[] {
   return rule.scheme === 'standard-webhooks'
     ? FAMILIES.map((family) => `${family}-signature`)
     : [rule.header];
-}
-
-function headerNames(rule: SignatureRule): readonly string[] {
-  if (rule.scheme === 'standard-webhooks')
-    return FAMILIES.flatMap((family) => PARTS.map((part) => `${family}-${part}`));
-  if (rule.scheme === 'token') return [rule.header, ...(rule.id === undefined ? [] : [rule.id])];
-  const { header, timestamp, id } = rule;
-  return [
-    ...new Set([
-      header,
-      ...(timestamp !== undefined && 'header' in timestamp ? [timestamp.header] : []),
-      ...(id.from === 'header' ? [id.name] : []),
-    ]),
-  ];
 }
 
 /** When a message says that it was signed, milliseconds since the epoch; `undefined`: it does not, or not legibly. */

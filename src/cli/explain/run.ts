@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { dirname } from 'node:path';
 import { loadConfig } from '../../config/load.ts';
 import { loadSender, senderNames } from '../../config/senders.ts';
+import { ownerOf } from '../../lane.ts';
 import type { RouteSettings, SenderProfile, Settings, SignatureSettings } from '../../settings.ts';
 import type { Head, Message, RequestHead } from '../../types.ts';
 import { readTime } from '../events/time.ts';
@@ -12,11 +13,13 @@ import { signedAtMs } from './presented.ts';
 import type { Explanation, TimeSource } from './print.ts';
 import { explainSignature } from './signature.ts';
 import { type Judged, walk } from './steps.ts';
+import { readStored } from './stored.ts';
 
 /** The command's options as they were typed. */
 export interface TypedExplain {
   readonly config: string;
-  readonly request: string;
+  readonly request?: string;
+  readonly id?: string;
   readonly route?: string;
   readonly address?: string;
   /** `false`: there was none. */
@@ -36,7 +39,7 @@ export async function explain(typed: TypedExplain): Promise<Explanation> {
       `there is no route ${JSON.stringify(typed.route)}; postern routes shows which there are`,
       2,
     );
-  const given = await readCapture(typed.request);
+  const { given, routeName } = await givenOf(typed, settings);
   const capture: Capture = {
     ...given,
     address: typed.address ?? given.address,
@@ -62,12 +65,12 @@ export async function explain(typed: TypedExplain): Promise<Explanation> {
     capture,
     clock(timeMs, capture, undefined),
     settings,
-    typed,
+    routeName,
     head.refusal,
   );
   const { route } = await walk(first);
   const time = clock(timeMs, capture, route?.signature && signedAtMs(route.signature, first.message));
-  const judged = judgedOf(head.request, capture, time, settings, typed, head.refusal);
+  const judged = judgedOf(head.request, capture, time, settings, routeName, head.refusal);
   const { steps } = await walk(judged);
   return {
     route: route?.name,
@@ -85,6 +88,21 @@ export async function explain(typed: TypedExplain): Promise<Explanation> {
       : undefined,
     notes: [...capture.notes, ...judged.known.notes],
   };
+}
+
+/** What is judged, and by which route. */
+async function givenOf(
+  { config, request, id, route }: TypedExplain,
+  { routes }: Settings,
+): Promise<{ given: Capture; routeName: string | undefined }> {
+  if ((request === undefined) === (id === undefined))
+    throw new CliError('give one of --request FILE and --id ID (--help shows how)', 2);
+  if (request !== undefined) return { given: await readCapture(request), routeName: route };
+  const stored = await readStored(config, id as string, route);
+  // A route that was removed since: the gateway would find another.
+  const { route: owner } = ownerOf(stored.route);
+  const routeName = routes.find(({ name }) => name === owner)?.name;
+  return { given: stored.capture, routeName };
 }
 
 function isSigned(
@@ -107,16 +125,16 @@ function clock(typedMs: number | undefined, { timeMs }: Capture, signedMs: numbe
 
 function judgedOf(
   request: RequestHead,
-  { address, certificate, body }: Capture,
+  { address, certificate, body, isStored = false }: Capture,
   { epochMs }: Clock,
   settings: Settings,
-  { route: routeName }: TypedExplain,
+  routeName: string | undefined,
   refusal: Judged['refusal'],
 ): Judged {
   const known = knownPeer({ address, certificate, host: request.host, epochMs }, settings.tls);
   const head: Head = { ...request, id: randomUUID(), peer: known.peer, startedMs: 0, epochMs };
   const message: Message = { ...head, body };
-  return { message, refusal, known, settings, routeName };
+  return { message, refusal, known, settings, routeName, isStored };
 }
 
 async function certificateOf(

@@ -25,6 +25,8 @@ export interface Judged {
   readonly settings: Settings;
   /** The route by name; `undefined`: the one that the gateway would find. */
   readonly routeName: string | undefined;
+  /** It is an event of the state: the route is the one that took it, and the credentials that came with it were not kept. */
+  readonly isStored: boolean;
 }
 
 /** The steps of a request in the order of the gateway, and the route they ended at. */
@@ -64,10 +66,10 @@ export async function walk(judged: Judged): Promise<Walk> {
     fellBack: nothing,
   });
   for (const { name, examine } of checks.head)
-    steps.push(unjudged(name, judged.known, route) ?? stepOf(name, await examine(message), route));
+    steps.push(unjudged(name, judged, route) ?? stepOf(name, await examine(message), route));
   steps.push(bodyStep(message.body.length, route.bodyLimit));
   for (const { name, examine } of checks.message)
-    steps.push(unjudged(name, judged.known, route) ?? stepOf(name, await examine(message), route));
+    steps.push(unjudged(name, judged, route) ?? stepOf(name, await examine(message), route));
   if (route.filter !== undefined) {
     const found = messageFilter(route.filter, route.sender)(message.body);
     steps.push(filterStep(found, route.reported.includes('filter')));
@@ -85,7 +87,7 @@ function filterStep(found: Filtered, isReported: boolean): Step {
     : passed('filter', 'filtered: acknowledged with 200, and not delivered');
 }
 
-function findRouteStep({ message, settings, routeName }: Judged): {
+function findRouteStep({ message, settings, routeName, isStored }: Judged): {
   step: Step;
   route: RouteSettings | undefined;
 } {
@@ -100,16 +102,18 @@ function findRouteStep({ message, settings, routeName }: Judged): {
   const named = settings.routes.find(({ name }) => name === routeName);
   if (chosen === named) return { step: passed('route', routeName), route: named };
   const would = 'reason' in found ? `refuse it: ${found.reason}` : `choose ${found.name}`;
-  const detail = `${routeName}, as --route says; by itself the gateway would ${would}`;
+  const detail = `${routeName}, ${isStored ? 'which took it' : 'as --route says'}; by itself the gateway would ${would}`;
   return { step: { check: 'route', answer: 'not judged', detail }, route: named };
 }
 
 /** A check whose facts are missing, or are those of a running gateway. */
-function unjudged(name: string, known: KnownPeer, route: RouteSettings): Step | undefined {
+function unjudged(name: string, { known, isStored }: Judged, route: RouteSettings): Step | undefined {
   const step = (detail: string): Step => ({ check: name, answer: 'not judged', detail });
   if (name === 'load') return step('depends on how busy the gateway and its upstream were');
   if (name.startsWith('rate'))
     return step(`depends on what else came in at the time${waitText(name, route)}`);
+  if (name === 'authorization' && isStored && route.authorization.length > 0)
+    return step('credentials are not kept; those that came with it held');
   if (name === 'address' && !known.knowsAddress)
     return step('the capture does not say from where it came; give --address');
   const certificate = name === 'client' ? clientRule(route) : route.certificate;

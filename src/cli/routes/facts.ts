@@ -1,3 +1,4 @@
+import { durationText } from '../../config/duration-text.ts';
 import type {
   Credential,
   FilterSettings,
@@ -21,6 +22,7 @@ export interface RouteFacts {
   readonly authorization: string;
   readonly signature: string;
   readonly secrets: readonly SecretFacts[];
+  readonly quarantine: string;
   readonly clients: ClientsFacts | '-';
   readonly rate: string;
   readonly filter: string;
@@ -72,6 +74,7 @@ export function factsOf(route: RouteSettings, usage?: UsageAnswer['routes'][numb
     signature:
       signature === undefined ? '-' : moded('signature', `${signature.scheme}, ${keys.length} secret(s)`),
     secrets: keys.map(({ from }, place) => ({ secret: place, from, ...usage?.secrets[place] })),
+    quarantine: quarantineText(route),
     clients: clientsOf(route) ?? '-',
     rate: route.rateLimits.map(rateText).join(', ') || '-',
     filter: filter === undefined ? '-' : moded('filter', filterText(filter)),
@@ -107,6 +110,11 @@ function queueText({ attempts, scheduleMs, giveUp, concurrency, pace, ordered }:
   if (ordered !== undefined)
     texts.push(`in order by ${ordered.by === 'header' ? `header ${ordered.name}` : ordered.by}`);
   return texts.join(', ');
+}
+
+function quarantineText({ quarantine }: RouteSettings): string {
+  if (quarantine === undefined) return '-';
+  return `a signature that does not hold: up to ${quarantine.limit} events, ${durationText(quarantine.ageMs)} each`;
 }
 
 function clientsOf({ clients }: RouteSettings): ClientsFacts | undefined {

@@ -134,8 +134,8 @@ function rateText({ count, perMs, key, mode, waitMs }: RateLimit): string {
   return texts.join(' ');
 }
 
-function thenText({ filter, transform, attest, reported }: RouteSettings): string {
-  const steps = { filter, transform, attest };
+function thenText({ quarantine, filter, transform, attest, reported }: RouteSettings): string {
+  const steps = { quarantine, filter, transform, attest };
   return Object.entries(steps)
     .flatMap(([name, step]) => (step === undefined ? [] : [name]))
     .map((name) => (name === 'filter' && reported.includes(name) ? 'filter (report)' : name))

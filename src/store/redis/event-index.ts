@@ -12,6 +12,7 @@ export interface IndexEntry {
   readonly route: string;
   readonly client: string;
   readonly messageId: string | undefined;
+  readonly isQuarantined: boolean;
   /** As it stands in the index. */
   readonly member: string;
 }
@@ -26,14 +27,29 @@ export function routesKey(prefix: string): string {
 }
 
 /** None of the parts can hold a line feed. */
-export function indexMember(event: Pick<QueuedEvent, 'id' | 'route' | 'client' | 'messageId'>): string {
-  return [event.id, event.route, event.client, event.messageId ?? ''].join('\n');
+export function indexMember(
+  event: Pick<QueuedEvent, 'id' | 'route' | 'client' | 'messageId'>,
+  isQuarantined = false,
+): string {
+  const parts = [event.id, event.route, event.client, event.messageId ?? ''];
+  return [...parts, ...(isQuarantined ? [QUARANTINED] : [])].join('\n');
 }
 
 export function indexEntry(member: string, score: string | number): IndexEntry {
-  const [id = '', route = '', client = '', messageId = ''] = member.split('\n');
-  return { receivedMs: Number(score), id, route, client, messageId: messageId || undefined, member };
+  const [id = '', route = '', client = '', messageId = '', where] = member.split('\n');
+  const isQuarantined = where === QUARANTINED;
+  return {
+    receivedMs: Number(score),
+    id,
+    route,
+    client,
+    messageId: messageId || undefined,
+    isQuarantined,
+    member,
+  };
 }
+
+const QUARANTINED = 'quarantined';
 
 /** Where a walk stands: the last that it has seen, by its score and what tells it from others of that score. */
 export interface Place {

@@ -17,6 +17,7 @@ import { forgetMessage } from './forget.ts';
 import { isAsked, jobOf, type Looked, readDetail, readSummary, type Seen } from './job-view.ts';
 import { progressOf } from './leases.ts';
 import { type Link, openLink } from './link.ts';
+import { leaveQuarantine } from './quarantine-scripts.ts';
 import { openRouteQueue, type RouteQueue } from './route-queue.ts';
 
 const CONNECT_MS = 5000;
@@ -124,6 +125,8 @@ function eventsOver(link: Link, prefix: string, seal: Sealer | undefined): Event
   }
 
   async function discard({ jobId, summary, member }: Seen): Promise<boolean> {
+    if (summary.state === 'quarantined')
+      return link.ask((client) => leaveQuarantine(client, prefix, at(summary.route), summary));
     if (summary.state !== 'waiting' && summary.state !== 'dead') return false;
     // 0: it has been leased since.
     const removed = await link.ask(() => at(summary.route).queue.remove(jobId));

@@ -5,9 +5,19 @@ import type { Sealer } from '../seal.ts';
 import type { Client } from './client.ts';
 import { type IndexEntry, indexMember } from './event-index.ts';
 import { attemptIn, eventIn, factsIn, type JobData, jobIdOf } from './job.ts';
+import { quarantineId } from './quarantine-keys.ts';
 import { dueMsOf } from './takeover.ts';
 
-const FIELDS = ['name', 'timestamp', 'finishedOn', 'failedReason', 'ats', 'returnvalue', 'last'] as const;
+const FIELDS = [
+  'name',
+  'timestamp',
+  'finishedOn',
+  'failedReason',
+  'ats',
+  'returnvalue',
+  'last',
+  'expires',
+] as const;
 
 /** A job to be looked at. */
 export interface Looked {
@@ -18,7 +28,8 @@ export interface Looked {
 }
 
 export function jobOf(entry: IndexEntry): Looked {
-  return { route: entry.route, jobId: jobIdOf(entry), id: entry.id };
+  const jobId = entry.isQuarantined ? quarantineId(entry.id) : jobIdOf(entry);
+  return { route: entry.route, jobId, id: entry.id };
 }
 
 /** A job as the operator sees it. */
@@ -42,13 +53,14 @@ export async function readSummary(
     client.exists(`${base}${jobId}:lock`),
     client.zscore(`${base}delayed`, jobId),
   ]);
-  const [name, timestamp, finishedOn, failedReason, begun, returned, last] = values;
+  const [name, timestamp, finishedOn, failedReason, begun, returned, last, expires] = values;
+  const isQuarantined = typeof expires === 'string';
   if (typeof name !== 'string') return undefined;
   const { orderKey: _orderKey, receivedMs, ...facts } = factsIn(name);
   if (id !== undefined && facts.id !== id) return undefined;
-  const member = indexMember({ ...facts, route });
+  const member = indexMember({ ...facts, route }, isQuarantined);
   const isDead = typeof finishedOn === 'string' && typeof failedReason === 'string';
-  const state = stateOf(typeof finishedOn === 'string', isDead, locked === 1);
+  const state = isQuarantined ? 'quarantined' : stateOf(typeof finishedOn === 'string', isDead, locked === 1);
   const ended = (state === 'delivered' ? returned : last) ?? undefined;
   const { status, reason } = JSON.parse(ended ?? '{}') as { status?: number; reason?: Reason };
   const dueMs = score === null ? Number(timestamp) : dueMsOf(score);
@@ -60,6 +72,8 @@ export async function readSummary(
     state,
     attempts: Number(begun ?? 0),
     dueMs: state === 'waiting' ? dueMs : undefined,
+    expiresMs: isQuarantined ? Number(expires) : undefined,
+    forced: facts.forced,
     finishedMs: typeof finishedOn === 'string' ? Number(finishedOn) : undefined,
     status,
     reason,
@@ -82,13 +96,13 @@ export async function readDetail(
   const job = await client.hgetall(base + jobId);
   if (job.name === undefined || job.data === undefined) return undefined;
   const event = eventIn(summary.route, job.name, JSON.parse(job.data) as JobData, sealer);
-  const { method, path, query, headers, body } = event;
+  const { method, path, query, headers, evidence, body } = event;
   const stored = Object.entries(job).flatMap(([field, value]) =>
     field.startsWith('attempt:') ? [value] : [],
   );
   if (summary.state === 'delivered' && job.returnvalue !== undefined) stored.push(job.returnvalue);
   const log = stored.map((text) => attemptIn(text, event.id, sealer)).sort((a, b) => a.number - b.number);
-  return { ...summary, method, path, query, headers, body, log };
+  return { ...summary, method, path, query, headers, evidence, body, log };
 }
 
 /** Whether an event is among those asked for. */

@@ -6,11 +6,11 @@ import type { Sealer } from '../seal.ts';
  * What is told of an event without its content. It stands in the name of the job, the one field beside `data` that
  * BullMQ leaves to us: lists read it without the body.
  */
-type Facts = Omit<QueuedEvent, 'route' | 'method' | 'path' | 'query' | 'headers' | 'body'> & {
+type Facts = Omit<QueuedEvent, 'route' | keyof Content | 'body'> & {
   readonly bytes: number;
 };
 
-type Content = Pick<QueuedEvent, 'method' | 'path' | 'query' | 'headers'>;
+type Content = Pick<QueuedEvent, 'method' | 'path' | 'query' | 'headers' | 'evidence'>;
 
 /** The data of a job: the content as it is, or sealed. */
 export type JobData = (Content & { readonly body: string }) | { readonly sealed: string };
@@ -35,6 +35,7 @@ export function jobName(event: QueuedEvent): string {
     path: _path,
     query: _query,
     headers: _headers,
+    evidence: _evidence,
     body,
     ...facts
   } = event;
@@ -47,8 +48,8 @@ export function factsIn(name: string): Facts {
 }
 
 export function jobData(event: QueuedEvent, sealer: Sealer | undefined): JobData {
-  const { method, path, query, headers, body } = event;
-  const content: Content = { method, path, query, headers };
+  const { method, path, query, headers, evidence, body } = event;
+  const content: Content = { method, path, query, headers, evidence };
   if (sealer === undefined) return { ...content, body: body.toString('base64') };
   const head = Buffer.from(JSON.stringify(content));
   const length = Buffer.alloc(4);

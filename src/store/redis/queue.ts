@@ -8,6 +8,8 @@ import { openLeases, progressOf } from './leases.ts';
 import type { Link } from './link.ts';
 import type { Owner } from './owner.ts';
 import { sharedPace } from './pace.ts';
+import { sharedQuarantine } from './quarantine.ts';
+import { quarantineKey } from './quarantine-keys.ts';
 import { deliveredBytesKey, removeOld } from './retention.ts';
 import { baseOf, openRouteQueue, type RouteJob, type RouteQueue } from './route-queue.ts';
 import { type Outlook, takeOver } from './takeover.ts';
@@ -115,6 +117,18 @@ export function sharedQueue(options: SharedQueueOptions): SharedQueue {
   }
 
   const isVoid = (token: string) => leases.isVoid(token);
+  const quarantine = sharedQuarantine({
+    link,
+    prefix,
+    claims,
+    sealer,
+    at,
+    store,
+    async acceptedAs(event, jobId, claim) {
+      const job = await link.ask(() => at(event.route).queue.getJob(jobId));
+      return job === undefined || isOld(job, event, claim) ? undefined : factsIn(job.name).id;
+    },
+  });
 
   async function look(): Promise<void> {
     const names = await link.ask((client) => client.smembers(routesKey(prefix)));
@@ -131,7 +145,8 @@ export function sharedQueue(options: SharedQueueOptions): SharedQueue {
     polls += 1;
     // What fails has the link lose Redis, which says so.
     look().catch(() => undefined);
-    if (polls % CLEAN_POLLS === 0) removeOld({ link, prefix, at }, retention).catch(() => undefined);
+    if (polls % CLEAN_POLLS === 0)
+      removeOld({ link, prefix, at, warn: options.warn }, retention).catch(() => undefined);
   }, POLL_MS).unref();
 
   return {
@@ -160,6 +175,7 @@ export function sharedQueue(options: SharedQueueOptions): SharedQueue {
       await keep(claim);
       return lease;
     },
+    ...quarantine,
     async lease(route, { count, leaseMs, pace: limit }) {
       const opened = at(route);
       // First of all what nobody delivers any more, be it that a process of this machine is gone.
@@ -220,10 +236,11 @@ async function countOf(link: Link, { queue, base }: RouteQueue, route: string): 
       client.zrange(`${base}delayed`, 0, '99'),
     ]),
   );
+  const quarantined = await link.ask((client) => client.zcard(quarantineKey(base)));
   const ids = lists.flat();
   const times = await link.ask((client) => Promise.all(ids.map((id) => client.hget(base + id, 'timestamp'))));
   const { wait = 0, delayed: later = 0, active = 0, failed = 0 } = counts;
   const known = times.filter((time) => time !== null).map(Number);
   const oldestMs = known.length === 0 ? undefined : Math.min(...known);
-  return { route, waiting: wait + later, delivering: active, dead: failed, oldestMs };
+  return { route, waiting: wait + later, delivering: active, dead: failed, quarantined, oldestMs };
 }

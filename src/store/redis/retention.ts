@@ -1,8 +1,11 @@
 import type { Retention } from '../../events.ts';
+import { unreleasedSentence } from '../retention.ts';
 import { indexKey, indexMember, routesKey } from './event-index.ts';
 import { walkFinished } from './finished.ts';
 import { factsIn } from './job.ts';
 import type { Link } from './link.ts';
+import { quarantineKey } from './quarantine-keys.ts';
+import { foundInQuarantine, leaveQuarantine } from './quarantine-scripts.ts';
 import type { RouteQueue } from './route-queue.ts';
 
 const AT_ONCE = 200;
@@ -17,6 +20,7 @@ export interface Household {
   readonly link: Link;
   readonly prefix: string;
   readonly at: (route: string) => RouteQueue;
+  readonly warn: (sentence: string) => void;
 }
 
 /**
@@ -30,6 +34,7 @@ export async function removeOld(household: Household, retention: Retention): Pro
   for (const route of routes) {
     await removeAged(household, at(route), 'completed', deliveredMs);
     if (deadMs !== undefined) await removeAged(household, at(route), 'failed', deadMs);
+    await removeUnreleased(household, at(route));
   }
   if (sizeBytes !== undefined) await removeExcess(household, routes, sizeBytes);
 }
@@ -48,6 +53,23 @@ async function removeAged(
     for (const id of ids) await removeJob(household, at, id, state === 'completed');
     if (ids.length < AT_ONCE) return;
   }
+}
+
+/** What nobody released in its time. */
+async function removeUnreleased({ link, prefix, warn }: Household, at: RouteQueue): Promise<void> {
+  let count = 0;
+  for (let round = 0; round < MOST_ROUNDS; round += 1) {
+    const nowMs = Date.now();
+    const ids = await link.ask((client) =>
+      client.zrangebyscore(quarantineKey(at.base), '-inf', nowMs, 'LIMIT', 0, AT_ONCE),
+    );
+    for (const id of ids) {
+      const found = await link.ask((client) => foundInQuarantine(client, at, id));
+      if (await link.ask((client) => leaveQuarantine(client, prefix, at, found))) count += 1;
+    }
+    if (ids.length < AT_ONCE) break;
+  }
+  if (count > 0) warn(unreleasedSentence(at.queue.name, count));
 }
 
 /** The first to finish go first. */

@@ -477,7 +477,8 @@ describe.skipIf(!hasRedis())('on Redis', () => {
     redis.signal('SIGSTOP');
     await expectProblem(gateway, await answering, 504, 'upstream.timeout');
     redis.signal('SIGCONT');
-    await eventually(async () => (await readiness(gateway)) === 200 || undefined, 'the recovery');
+    for (const one of [gateway, other])
+      await eventually(async () => (await readiness(one)) === 200 || undefined, 'the recovery');
     held.release();
     await gateway.line(({ msg, message_id }) => msg === 'late answer' && message_id === lost);
     await expectDuplicate(other, await send(other, lost));

@@ -20,7 +20,7 @@ export const FROM_VERSION_2 = `
  *
  * The state of an event: `waiting`, `held` behind another of its key, `sealed` with a key that is not configured,
  * `delivering`, `delivered`, `dead`, `quarantined`. The first four have not finished; the last is none of the queue's
- * business, and is out of all its indexes.
+ * business, and its `finished` of 0 keeps it out of all that the queue searches.
  */
 export const SCHEMA = `
   CREATE TABLE IF NOT EXISTS claims (id INTEGER PRIMARY KEY, key TEXT NOT NULL, until INTEGER NOT NULL) STRICT;

@@ -68,13 +68,13 @@ describe('limits.connections_per_address', () => {
       await gateway.line(({ msg }) => msg === 'configuration reloaded', since);
     };
     const three = [await connect(gateway), await connect(gateway), await connect(gateway)];
-    await reload('limits: {}', 'limits: { connections_per_address: 2 }');
+    await reload('limits:\n', 'limits:\n  connections_per_address: 2\n');
     await expect(connect(gateway)).rejects.toMatchObject({ code: 'ECONNRESET' });
     for (const connection of three) await expectServed(gateway, connection);
     await reload('connections_per_address: 2', 'connections_per_address: 4');
     await expectServed(gateway, await connect(gateway));
     await expect(connect(gateway).then(() => connect(gateway))).rejects.toMatchObject({ code: 'ECONNRESET' });
-    await reload('connections_per_address: 4', '');
+    await reload('  connections_per_address: 4\n', '');
     await expectServed(gateway);
     expect(await gateway.stop()).toBe(0);
   });

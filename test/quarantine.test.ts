@@ -2,7 +2,7 @@ import { createHmac, randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { createAuthority } from './support/ca.ts';
-import { expectDelivered } from './support/expect.ts';
+import { expectDelivered, expectProblem } from './support/expect.ts';
 import { baseTls, type Gateway, startGateway } from './support/gateway.ts';
 import { metricOf } from './support/metrics.ts';
 import { listed, quarantineRoute, runFor, sendUnproved } from './support/quarantine.ts';
@@ -335,9 +335,26 @@ describe('what was acknowledged', () => {
     expect(await away.stop()).toBe(0);
   });
 
+  test('keeps nothing of a certificate that the route only reports on', async () => {
+    const reporting = await startGateway({
+      upstreams: { app: upstream.url },
+      routes: [quarantineRoute([ours], { certificate: { names: ['CN:another'], mode: 'report' } })],
+    });
+    reporting.secret(rotated);
+    const before = upstream.heads();
+    const answer = await post(reporting, { path: '/a', body, sign: { secret: rotated } });
+    const record = await expectProblem(reporting, answer, 401, 'signature.mismatch');
+    expect(record.detail).toContain('not quarantined: its certificate is not one that the route lets in');
+    expect(record.would_refuse).toEqual(['certificate.not_allowed']);
+    expect(upstream.heads()).toBe(before);
+    expect(await reporting.stop()).toBe(0);
+  });
+
   test('is shown by postern routes, and warned of where it ends with the process', async () => {
-    const { stdout } = await runFor(gateway, 'routes');
-    expect(stdout).toMatch(/^ {2}quarantine +a signature that does not hold: up to 2 events, 168h each$/m);
+    const { stdout } = await runFor(gateway, 'routes', '--json');
+    expect(JSON.parse(stdout).map((route: { quarantine: string }) => route.quarantine)).toContain(
+      'a signature that does not hold: up to 2 events, 168h each',
+    );
     const memory = await startGateway({
       upstreams: { app: upstream.url },
       routes: [quarantineRoute([ours])],

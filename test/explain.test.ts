@@ -4,8 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Webhook } from 'svix';
 import { afterAll, describe, expect, test } from 'vitest';
+import { explainCommand } from '../src/cli/explain.ts';
 import { createAuthority, defaults } from './support/ca.ts';
 import { type CommandResult, runCommand } from './support/command.ts';
+import { runHere } from './support/command-here.ts';
 import { newSecret } from './support/secrets.ts';
 import { SENDERS } from './support/signing-senders.ts';
 
@@ -100,7 +102,8 @@ let captures = 0;
 async function explain(capture: string | Buffer, ...more: string[]): Promise<Explained> {
   captures += 1;
   const file = put(`${captures}.capture`, capture);
-  const result = await runCommand(['explain', '--config', config, '--request', file, '--json', ...more]);
+  const args = ['--config', config, '--request', file, '--json', ...more];
+  const result = await runHere(explainCommand(), args);
   const said = result.stdout + result.stderr;
   expect(said).not.toMatch(/[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]/);
   for (const secret of secrets) expect(said).not.toContain(secret);

@@ -95,8 +95,15 @@ export function loadConfig(
     upstreams: allOf(upstreams),
     routes: Object.freeze(routes.map((route): RouteSettings => sure(route))),
   };
-  const shown = showConfiguration(root, parts, report.source, watched);
-  const settings: Settings = Object.freeze({ ...parts, shown });
+  let shown: Settings['shown'] | undefined;
+  const settings: Settings = Object.freeze({
+    ...parts,
+    // Made when it is asked for: most runs show it to nobody.
+    get shown() {
+      shown ??= showConfiguration(root, parts, report.source, watched);
+      return shown;
+    },
+  });
   return {
     settings,
     warnings: warningsOf(settings, root, report, watched),

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { Agent, type IncomingMessage, type RequestOptions, request } from 'node:http';
+import type { IncomingMessage, RequestOptions } from 'node:http';
 import { isIPv6 } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { text } from 'node:stream/consumers';
@@ -54,6 +54,8 @@ function oneOfMany({ listen, state }: Settings): string {
 
 /** The body of a 200; rejects where there is none in time. By no proxy, whatever the environment says. */
 async function get(options: RequestOptions): Promise<string> {
+  // Loading it costs a quarter of all that `check` takes, and mostly there is nobody to be asked.
+  const { Agent, request } = await import('node:http');
   const signal = AbortSignal.timeout(WAIT_MS);
   const asking = request({ ...options, path: '/usage', agent: new Agent(), signal }).end();
   const [response] = (await once(asking, 'response')) as [IncomingMessage];

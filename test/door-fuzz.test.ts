@@ -12,7 +12,7 @@ import { MOST_SEED } from './front/fuzz.ts';
  * a run; `npm run fuzz -- --door` goes on for as long as it is told to.
  */
 const SEED = Number(process.env.DOOR_SEED ?? Date.now() % MOST_SEED);
-const FUZZ_MS = 10_000;
+const FUZZ_MS = 6000;
 const LENIENT_MS = 30_000;
 /** Requests that are refused prove less. */
 const LEAST_DELIVERED = 0.2;

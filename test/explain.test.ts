@@ -103,7 +103,7 @@ async function explain(capture: string | Buffer, ...more: string[]): Promise<Exp
   captures += 1;
   const file = put(`${captures}.capture`, capture);
   const args = ['--config', config, '--request', file, '--json', ...more];
-  const result = await runHere(explainCommand(), args);
+  const result = await runHere(explainCommand, args);
   const said = result.stdout + result.stderr;
   expect(said).not.toMatch(/[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]/);
   for (const secret of secrets) expect(said).not.toContain(secret);

@@ -23,7 +23,6 @@ const MOST_FILES = 64;
 /** `acme`, and in a rotation `acme.old`, `acme.old2` … */
 const OLDER = /^\.old\d{0,3}$/;
 /** Digits count as numbers: `key-2` before `key-10`. */
-const NATURAL = new Intl.Collator('en', { numeric: true });
 
 /** Reads an entry of a list that is nothing but a folder. @returns `undefined` where it is none */
 export function folderReference(text: string): FolderReference | undefined {
@@ -116,5 +115,5 @@ function isFile(path: string): boolean {
 }
 
 function inOrder(a: string, b: string): number {
-  return NATURAL.compare(a, b) || (a < b ? -1 : 1);
+  return a.localeCompare(b, 'en', { numeric: true }) || (a < b ? -1 : 1);
 }

@@ -3,12 +3,14 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
+import { eventsCommand } from '../../src/cli/events.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import type { Attempt, EventState, Lease, Queue, QueuedEvent } from '../../src/events.ts';
 import { openStore } from '../../src/state.ts';
 import type { Store } from '../../src/types.ts';
 import { defaults } from './ca.ts';
 import { type CommandResult, runCommand } from './command.ts';
+import { runHere } from './command-here.ts';
 import { afterAll } from './ending.ts';
 import { baseConfig } from './gateway.ts';
 
@@ -31,8 +33,10 @@ export interface QueueState {
   settle(event: QueuedEvent, state: 'delivered' | 'dead', tried?: Partial<Attempt>): Promise<void>;
   /** Keeps the claim of a message, as a gateway does that has delivered it. */
   claim(route: string, messageId: string): Promise<void>;
-  /** `postern events WORDS…` with this configuration. */
+  /** `postern events WORDS…` with this configuration, in this process. */
   run(command: string, ...words: readonly string[]): Promise<CommandResult>;
+  /** The same in a process of its own: where several run at one time. */
+  runApart(command: string, ...words: readonly string[]): Promise<CommandResult>;
   /** Where a command expects a file of its own. */
   path(name: string): string;
 }
@@ -112,7 +116,8 @@ export async function makeQueueState(state: object = {}): Promise<QueueState> {
       if (answer.state !== 'owned') throw new Error(`${messageId} is claimed already`);
       await (await store()).keep(key, answer.token, { status: 200 }, LATER_MS);
     },
-    run: (command, ...words) => runCommand(['events', command, '--config', config, ...words]),
+    run: (command, ...words) => runHere(eventsCommand, [command, '--config', config, ...words]),
+    runApart: (command, ...words) => runCommand(['events', command, '--config', config, ...words]),
     path: (name) => join(folder, name),
   };
 }

@@ -1,4 +1,4 @@
-import type { SenderProfile } from './settings.ts';
+import type { SenderProfile } from './sender-profile.ts';
 
 /** What a sender's deadline leaves for the way back to it. */
 const ANSWER_MARGIN_MS = 1000;

@@ -1,5 +1,5 @@
 import { earlyMember, memberAt, parseMessage } from './message.ts';
-import type { SenderProfile } from './settings.ts';
+import type { SenderProfile } from './sender-profile.ts';
 
 /** Larger bodies are not parsed for the sake of one word in the log. */
 const PARSED_BYTES = 64 * 1024;

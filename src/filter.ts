@@ -1,5 +1,6 @@
 import { type KeyPath, memberAt, parseMessage, valueAt } from './message.ts';
-import type { FilterSettings, SenderProfile } from './settings.ts';
+import type { SenderProfile } from './sender-profile.ts';
+import type { FilterSettings } from './settings.ts';
 import type { Refusal } from './types.ts';
 
 /** What a route's filter says of a message: it is wanted, it is not, or it cannot be told. */

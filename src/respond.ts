@@ -2,7 +2,7 @@ import { STATUS_CODES } from 'node:http';
 import { type Fields, fieldValue } from './fields.ts';
 import { answerFields } from './headers.ts';
 import { factsOf, type Reason } from './reasons.ts';
-import type { SenderProfile } from './settings.ts';
+import type { SenderProfile } from './sender-profile.ts';
 import type { Refusal, Reply, UpstreamAnswer } from './types.ts';
 
 /** The answers of one route, in the words that its sender understands. */

@@ -1,5 +1,6 @@
 import type { ClientSettings } from '../client-settings.ts';
-import type { CertificateRule, SenderProfile, SignatureSettings } from '../settings.ts';
+import type { SenderProfile } from '../sender-profile.ts';
+import type { CertificateRule, SignatureSettings } from '../settings.ts';
 import type { SignatureKey } from '../signature-settings.ts';
 import type { Path } from './document.ts';
 import { authorizationGiven } from './modes.ts';

@@ -1,5 +1,6 @@
 import type { ClientSettings, ClientsSettings } from '../client-settings.ts';
-import type { RateLimit, SenderProfile, SignatureSettings, UpstreamSettings } from '../settings.ts';
+import type { SenderProfile } from '../sender-profile.ts';
+import type { RateLimit, SignatureSettings, UpstreamSettings } from '../settings.ts';
 import type { SignatureKey } from '../signature-settings.ts';
 import { checkClients, type Known } from './client-rules.ts';
 import type { Path } from './document.ts';

@@ -1,11 +1,11 @@
 import type { ClientsSettings } from '../client-settings.ts';
 import { settingsOf } from '../clients.ts';
 import { answerDeadlineMs, defaultTimeoutMs } from '../deadline.ts';
+import type { SenderProfile } from '../sender-profile.ts';
 import {
   METHODS,
   type RateLimit,
   type RouteSettings,
-  type SenderProfile,
   type Settings,
   type SignatureSettings,
 } from '../settings.ts';

@@ -1,4 +1,5 @@
-import type { Limits, SenderProfile, UpstreamSettings } from '../settings.ts';
+import type { SenderProfile } from '../sender-profile.ts';
+import type { Limits, UpstreamSettings } from '../settings.ts';
 import type { StateSettings } from '../state-settings.ts';
 import type { Path } from './document.ts';
 import type { Partly } from './issues.ts';

@@ -1,4 +1,5 @@
-import type { FilterSettings, SenderProfile } from '../settings.ts';
+import type { SenderProfile } from '../sender-profile.ts';
+import type { FilterSettings } from '../settings.ts';
 import type { Path } from './document.ts';
 import { list, type Partly, section } from './issues.ts';
 import { mode } from './modes.ts';

@@ -22,7 +22,6 @@ export interface SecretFolder {
 const MOST_FILES = 64;
 /** `acme`, and in a rotation `acme.old`, `acme.old2` … */
 const OLDER = /^\.old\d{0,3}$/;
-/** Digits count as numbers: `key-2` before `key-10`. */
 
 /** Reads an entry of a list that is nothing but a folder. @returns `undefined` where it is none */
 export function folderReference(text: string): FolderReference | undefined {
@@ -114,6 +113,7 @@ function isFile(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false })?.isFile() === true;
 }
 
+/** Digits count as numbers: `key-2` before `key-10`. */
 function inOrder(a: string, b: string): number {
   return a.localeCompare(b, 'en', { numeric: true }) || (a < b ? -1 : 1);
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import type { OrderKey, QueueSettings, SenderProfile } from '../settings.ts';
+import type { SenderProfile } from '../sender-profile.ts';
+import type { OrderKey, QueueSettings } from '../settings.ts';
 import type { StateSettings } from '../state-settings.ts';
 import type { Path } from './document.ts';
 import { list, type Partly, section } from './issues.ts';

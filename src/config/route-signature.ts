@@ -1,4 +1,5 @@
-import type { SenderProfile, SignatureSettings } from '../settings.ts';
+import type { SenderProfile } from '../sender-profile.ts';
+import type { SignatureSettings } from '../settings.ts';
 import type { SignatureKey, SignatureRule } from '../signature-settings.ts';
 import type { Path } from './document.ts';
 import { type Partly, readInner } from './issues.ts';

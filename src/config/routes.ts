@@ -1,10 +1,10 @@
 import type { ClientsSettings } from '../client-settings.ts';
+import type { SenderProfile } from '../sender-profile.ts';
 import type {
   CertificateRule,
   Limits,
   RateLimit,
   RouteSettings,
-  SenderProfile,
   SignatureSettings,
   TransformSettings,
   UpstreamSettings,

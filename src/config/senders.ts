@@ -1,7 +1,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { SenderProfile } from '../settings.ts';
+import type { SenderProfile } from '../sender-profile.ts';
 import { type FileNotes, readDocument } from './document.ts';
 import { readInner, readSection } from './issues.ts';
 import { ConfigError, suggestion } from './problems.ts';

@@ -1,5 +1,5 @@
 import { dirname, resolve } from 'node:path';
-import type { SenderProfile } from '../settings.ts';
+import type { SenderProfile } from '../sender-profile.ts';
 import type { Path } from './document.ts';
 import { ConfigError, type Report, suggestion } from './problems.ts';
 import { loadSender, senderNames } from './senders.ts';

@@ -2,6 +2,7 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from '@pro
 import type { Attempt, Disposal, QueueCount } from '../events.ts';
 import { ownerOf } from '../lane.ts';
 import { clientMetrics } from './client-metrics.ts';
+import { type ConfigurationMetrics, configurationMetrics } from './configuration-metrics.ts';
 import type { Entry } from './entry.ts';
 import { queueGauges } from './queue-gauges.ts';
 import type { Usage } from './usage.ts';
@@ -24,7 +25,7 @@ export interface Gauges {
   targets: () => Iterable<{ readonly upstream: string; readonly target: string; readonly isUp: boolean }>;
 }
 
-export interface Metrics {
+export interface Metrics extends ConfigurationMetrics {
   request(entry: Entry, totalMs: number): void;
   refusedConnection(reason: string): void;
   /** A connection closed so that a newer one gets in: `unfinished` or `idle`. */
@@ -37,23 +38,11 @@ export interface Metrics {
   delivery(lane: string, attempt: Attempt, disposal: Disposal): void;
   /** A decision on this route went by the process's own memory, since the shared state was away. */
   stateFallback(route: string): void;
-  /** Whether the last new configuration was taken, or refused with the old one still at work. */
-  reloaded(isTaken: boolean): void;
-  /** What ends by itself, from now on. */
-  expiries(expiries: readonly Ending[]): void;
   /** A connection to an upstream's target that could not be made, whether or not another target took the request. */
   connectFailed(upstream: string, target: string): void;
   watch(gauges: Gauges): void;
   /** The exposition text and its media type. */
   text(): Promise<{ body: string; type: string }>;
-}
-
-/** A certificate or a revocation list of the configuration. */
-export interface Ending {
-  readonly kind: 'certificate' | 'crl';
-  readonly where: string;
-  readonly name: string;
-  readonly endsMs: number;
 }
 
 interface Child {
@@ -120,31 +109,6 @@ export function openMetrics(): Metrics {
     labelNames: ['route'],
     registers,
   });
-  const reloads = new Counter({
-    name: 'postern_config_reloads_total',
-    help: 'New configurations by what became of them.',
-    labelNames: ['result'],
-    registers,
-  });
-  const reloadFailed = new Gauge({
-    name: 'postern_config_reload_failed',
-    help: '1: the last new configuration was refused, and the one before it is at work.',
-    registers,
-  });
-  const ends = {
-    certificate: new Gauge({
-      name: 'postern_certificate_not_after_seconds',
-      help: 'When a certificate of the configuration expires, seconds since the epoch.',
-      labelNames: ['where', 'name'],
-      registers,
-    }),
-    crl: new Gauge({
-      name: 'postern_crl_next_update_seconds',
-      help: 'When a certificate revocation list ends, seconds since the epoch.',
-      labelNames: ['where', 'name'],
-      registers,
-    }),
-  };
   const connects = new Counter({
     name: 'postern_upstream_connect_failures_total',
     help: 'Connections to upstreams that could not be made.',
@@ -188,14 +152,7 @@ export function openMetrics(): Metrics {
       deliverySeconds.observe({ route }, durationMs / 1000);
     },
     stateFallback: (route) => fallbacks.inc({ route }),
-    reloaded: (isTaken) => {
-      reloads.inc({ result: isTaken ? 'taken' : 'refused' });
-      reloadFailed.set(isTaken ? 0 : 1);
-    },
-    expiries: (expiries) => {
-      for (const gauge of Object.values(ends)) gauge.reset();
-      for (const { kind, where, name, endsMs } of expiries) ends[kind].set({ where, name }, endsMs / 1000);
-    },
+    ...configurationMetrics(registers),
     connectFailed: (upstream, target) => connects.inc({ upstream, target }),
     watch: (gauges) => {
       gauge(registers, 'postern_connections', 'Open connections of senders.', gauges.connections);

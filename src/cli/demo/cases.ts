@@ -1,5 +1,5 @@
 import type { Agent } from 'node:https';
-import type { SenderProfile } from '../../settings.ts';
+import type { SenderProfile } from '../../sender-profile.ts';
 import { findSample } from '../sample-events.ts';
 import { makeMessageId, type OutgoingEvent, type SendOptions } from '../send/event.ts';
 import { makeSigner } from '../send/sign.ts';

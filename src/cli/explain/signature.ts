@@ -1,7 +1,8 @@
 import { signatureCheck } from '../../check/signature.ts';
 import { settingsOf } from '../../clients.ts';
 import { laneOf } from '../../lane.ts';
-import type { RouteSettings, SenderProfile, SignatureSettings } from '../../settings.ts';
+import type { SenderProfile } from '../../sender-profile.ts';
+import type { RouteSettings, SignatureSettings } from '../../settings.ts';
 import type { Message, Verdict } from '../../types.ts';
 import { isoTime } from '../events/time.ts';
 import { type BodyVariant, bodyVariants } from './body-variants.ts';

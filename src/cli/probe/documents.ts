@@ -1,4 +1,4 @@
-import type { SenderProfile } from '../../settings.ts';
+import type { SenderProfile } from '../../sender-profile.ts';
 
 /** Where the documents are to be found by whose names the sources of cases begin. */
 export const DOCUMENTS: Readonly<Record<string, string>> = {

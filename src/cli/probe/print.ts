@@ -1,4 +1,4 @@
-import type { SenderProfile } from '../../settings.ts';
+import type { SenderProfile } from '../../sender-profile.ts';
 import { formatDuration } from '../send/words.ts';
 import { whereToFind } from './documents.ts';
 import type { Result } from './run.ts';

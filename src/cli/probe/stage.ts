@@ -1,5 +1,5 @@
 import { randomBytes, randomUUID } from 'node:crypto';
-import type { SenderProfile } from '../../settings.ts';
+import type { SenderProfile } from '../../sender-profile.ts';
 import type { HeaderFamily } from '../../signature-settings.ts';
 import { userAgent } from '../send/agent.ts';
 import type { Fields } from '../send/fields.ts';

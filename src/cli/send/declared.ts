@@ -1,6 +1,6 @@
 import { constants, createHmac, createPrivateKey, type KeyObject, sign } from 'node:crypto';
 import { readKey } from '../../config/signature-keys.ts';
-import type { SenderProfile } from '../../settings.ts';
+import type { SenderProfile } from '../../sender-profile.ts';
 import { contentMaker } from '../../signature/content.ts';
 import type {
   DeclaredRule,

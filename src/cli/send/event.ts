@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { Agent } from 'node:https';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as pause } from 'node:timers/promises';
-import type { SenderProfile } from '../../settings.ts';
+import type { SenderProfile } from '../../sender-profile.ts';
 import { userAgent } from './agent.ts';
 import type { FieldSigner } from './declared.ts';
 import type { Fields } from './fields.ts';

@@ -1,6 +1,6 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import type { SenderProfile } from '../../settings.ts';
+import type { SenderProfile } from '../../sender-profile.ts';
 import { CliError } from '../exit.ts';
 import type { Identity } from './post.ts';
 

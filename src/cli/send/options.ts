@@ -1,5 +1,5 @@
 import { rate } from '../../config/values.ts';
-import type { SenderProfile } from '../../settings.ts';
+import type { SenderProfile } from '../../sender-profile.ts';
 import { findSample } from '../sample-events.ts';
 import { FAST, makeMessageId, type OutgoingEvent, type SendOptions } from './event.ts';
 import { misuse, readCa, readFile, readIdentity } from './identity.ts';

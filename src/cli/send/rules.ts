@@ -1,4 +1,4 @@
-import type { SenderProfile } from '../../settings.ts';
+import type { SenderProfile } from '../../sender-profile.ts';
 
 /** What one attempt came to: an answer's status and the fields a sender reads, or why there was no answer. */
 export interface Outcome {

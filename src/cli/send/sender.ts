@@ -1,7 +1,7 @@
 import { validateHeaderName, validateHeaderValue } from 'node:http';
 import { loadSender, senderNames } from '../../config/senders.ts';
 import { duration } from '../../config/values.ts';
-import type { SenderProfile } from '../../settings.ts';
+import type { SenderProfile } from '../../sender-profile.ts';
 import { configError } from '../exit.ts';
 import type { Fields } from './fields.ts';
 import { attempt, type IdentityOptions, misuse } from './identity.ts';

@@ -1,4 +1,4 @@
-import type { SenderProfile } from '../../settings.ts';
+import type { SenderProfile } from '../../sender-profile.ts';
 import { declaredSigner } from './declared.ts';
 import type { SendOptions } from './event.ts';
 import { misuse } from './identity.ts';

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Crash, Gateway } from './gateway.ts';
@@ -60,6 +61,8 @@ export async function killAtRandom(
 
 /** Read only, so that the next start finds the file and its log as the crash left them. */
 function leasedIn(path: string): ReadonlySet<string> {
+  // Killed before it had made one.
+  if (!existsSync(path)) return new Set();
   const database = new DatabaseSync(path, { readOnly: true });
   try {
     const rows = database.prepare("SELECT message_id AS id FROM events WHERE state = 'delivering'").all();

@@ -1,4 +1,5 @@
 import { closeSync, ftruncateSync, openSync, rmSync, writeSync } from 'node:fs';
+import { dirname } from 'node:path';
 import type { Operation } from './trace.ts';
 
 /**
@@ -32,12 +33,20 @@ export function cutPower(
   const unconfirmed = new Map<string, Change[]>();
   /** How many changes of its file each sync under way covers, by thread. */
   const covered = new Map<string, { readonly file: string; count: number }>();
+  /** What is done with names is held by a sync of their folder. */
+  const syncFolder = (folder: string): void => {
+    for (const [file, changes] of unconfirmed) {
+      const last = changes.findLastIndex(({ kind }) => kind === 'remove');
+      if (dirname(file) === folder && last >= 0) apply(changes.splice(0, last + 1), imageOf(file));
+    }
+  };
   for (const operation of operations) {
     const { file } = operation;
     const changes = unconfirmed.get(file) ?? [];
     unconfirmed.set(file, changes);
     if (operation.kind === 'syncing') covered.set(operation.by, { file, count: changes.length });
     else if (operation.kind === 'synced') {
+      syncFolder(file);
       const count = covered.get(operation.by)?.count ?? 0;
       covered.delete(operation.by);
       apply(changes.splice(0, count), imageOf(file));

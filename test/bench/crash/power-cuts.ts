@@ -1,5 +1,5 @@
 import { cpSync, existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as pause } from 'node:timers/promises';
 import { cutPower, LOSSES } from './disk.ts';
@@ -45,7 +45,7 @@ export async function cutAtRandom(
   mkdirSync(images);
   const log = join(scene.folder, 'trace');
   const how = {
-    wrapper: tracer(files, log),
+    wrapper: tracer([...files, dirname(state)], log),
     ...(skipsSync && { preload: join(import.meta.dirname, 'skip-sync.mjs') }),
   };
   const crashes: Crash[] = [];

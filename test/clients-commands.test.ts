@@ -59,20 +59,23 @@ test('postern routes shows who is told apart, by what, and where each one’s ev
   const { stdout } = await run('routes');
   const rows = stdout.split('\n').map((line) => line.split(/ {2,}/));
   expect(rows.find(([name]) => name === 'route')).toContain('clients');
-  expect(rows).toContainEqual([expect.any(String), 'ann', '-', '1 secret(s)', '-', 'app']);
+  expect(rows).toContainEqual([expect.any(String), 'ann', '-', '1 secret', '-', 'app']);
   expect(rows).toContainEqual([
     expect.any(String),
     'bob',
     '-',
-    '1 secret(s)',
+    '1 secret',
     '5 per 1 s, burst 5, by route',
     'second/bobs',
   ]);
   expect(rows).toContainEqual([expect.any(String), 'carl', 'CN:carl', '-', '-', 'app']);
+  for (const whose of ['codat', 'codat/ann', 'codat/bob'])
+    expect(rows).toContainEqual([whose, '0', 'written in the configuration']);
   const [route] = JSON.parse((await run('routes', '--json')).stdout);
   expect(route.clients.known[1]).toEqual({
     id: 'bob',
-    signature: '1 secret(s)',
+    signature: '1 secret',
+    secrets: [{ secret: 0 }],
     certificate: "the route's",
     rate: '5 per 1 s, burst 5, by route',
     upstream: 'second/bobs',

@@ -1,8 +1,10 @@
 import { randomUUID } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { Settings } from '../src/settings.ts';
 import { openEvents } from '../src/state.ts';
+import { StateFileError } from '../src/store/state-file.ts';
 import { startGateway } from './support/gateway.ts';
 import { untilMetric } from './support/metrics.ts';
 import { attemptOf, queuedEvent } from './support/queued.ts';
@@ -46,6 +48,21 @@ describe.skipIf(!canMount())('a full disk', () => {
     expect(leases.map(({ event }) => event.id)).toEqual(taken);
     for (const lease of leases) await store.queue.settle(lease, attemptOf(lease), { state: 'delivered' });
     await store.close();
+  });
+
+  test('refuses a start, which a later one may succeed at', async () => {
+    const disk = mountSmallDisk(8, 4);
+    const path = join(disk.folder, 'state.db');
+    await (await openSqlite(path)).close();
+    const rest = join(disk.folder, 'rest');
+    expect(() => writeFileSync(rest, Buffer.alloc(8 << 20))).toThrow(/ENOSPC/);
+    const error = await openSqlite(path).catch((reason: unknown) => reason);
+    expect(error).not.toBeInstanceOf(StateFileError);
+    expect(String(error)).toMatch(
+      /^Error: cannot be read or written .*; see that its disk has room and is sound$/,
+    );
+    disk.free();
+    await (await openSqlite(path)).close();
   });
 
   test('makes a gateway answer 503 and say that it is not ready, and nothing else; both end by themselves', async () => {

@@ -75,7 +75,7 @@ describe.each(DRIVERS)('a release on %s', (_name, state) => {
     expect(early).toEqual({
       exitCode: 1,
       stdout: '0 events released, due now\n',
-      stderr: `${event} (route a): its signature does not hold (signature.mismatch, 1 secrets tried); postern explain --id ${event} says more\n`,
+      stderr: `${event} (route a): its signature does not hold (signature.mismatch, 1 secret tried); postern explain --id ${event} says more\n`,
     });
     expect(await release('--route', 'a')).toEqual({
       exitCode: 0,

@@ -62,7 +62,7 @@ describe('a message from a trusted certificate whose signature does not hold', (
       status: 202,
       outcome: 'quarantined',
       reason: 'signature.mismatch',
-      detail: '1 secrets tried',
+      detail: '1 secret tried',
       message_id: id,
       event_type: 'orders.made',
     });
@@ -102,7 +102,7 @@ describe('a message from a trusted certificate whose signature does not hold', (
       body,
     });
     const connection = await connect(gateway);
-    for (const detail of ['1 secrets tried', '1 secrets tried; a copy lies there already']) {
+    for (const detail of ['1 secret tried', '1 secret tried; a copy lies there already']) {
       connection.send(bytes);
       const answer = await connection.answer();
       expect(answer.status).toBe(202);
@@ -135,7 +135,7 @@ describe('a message from a trusted certificate whose signature does not hold', (
     expect(await gateway.record(third.id)).toMatchObject({
       outcome: 'refused',
       reason: 'signature.mismatch',
-      detail: '1 secrets tried; not quarantined: 2 events lie there already',
+      detail: '1 secret tried; not quarantined: 2 events lie there already',
     });
     expect((await runFor(gateway, 'events', 'discard', first)).stdout).toBe('1 event discarded\n');
     expect((await send()).status).toBe(202);
@@ -149,7 +149,7 @@ describe('a message from a trusted certificate whose signature does not hold', (
     expect(record).toMatchObject({
       outcome: 'refused',
       reason: 'signature.mismatch',
-      detail: '1 secrets tried',
+      detail: '1 secret tried',
     });
   });
 });
@@ -301,7 +301,7 @@ describe('what was acknowledged', () => {
     expect(await full.record(refused.id)).toMatchObject({
       outcome: 'refused',
       reason: 'signature.mismatch',
-      detail: expect.stringMatching(/^1 secrets tried; not quarantined: .*full/),
+      detail: expect.stringMatching(/^1 secret tried; not quarantined: .*full/),
     });
     disk.free();
     await eventually(async () => {
@@ -327,7 +327,7 @@ describe('what was acknowledged', () => {
     expect(await away.record(answer.id)).toMatchObject({
       outcome: 'refused',
       reason: 'signature.mismatch',
-      detail: expect.stringMatching(/^1 secrets tried; not quarantined: redis: /),
+      detail: expect.stringMatching(/^1 secret tried; not quarantined: redis: /),
     });
     await redis.start();
     await away.line(({ msg }) => msg === 'state back');

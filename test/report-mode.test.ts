@@ -345,7 +345,7 @@ describe('the commands', () => {
       addresses: '192.0.2.1 (report only)',
       certificate: 'any of client_ca (report only)',
       authorization: 'bearer (report only)',
-      signature: 'standard-webhooks, 1 secret(s) (report only)',
+      signature: 'standard-webhooks, 1 secret (report only)',
       rate: '1 per 3600 s, burst 1, by route (report only)',
     });
     expect(shown.find(({ name }) => name === 'filtered')?.filter).toBe('company.* (report only)');

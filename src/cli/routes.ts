@@ -28,7 +28,7 @@ export function routesCommand(): Command {
       }
       const asked = await askUsage(settings);
       const counted = new Map(asked?.usage?.routes.map((usage) => [usage.route, usage]));
-      const facts = routes.map((route) => factsOf(route, counted.get(route.name)));
+      const facts = routes.map((route) => factsOf(route, counted));
       if (json) {
         console.log(JSON.stringify(facts, undefined, 2));
         return;

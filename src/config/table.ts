@@ -35,7 +35,10 @@ function below(schema: JsonSchema, place: string): string[] {
 
 function defaultOf(schema: JsonSchema, required: boolean): string {
   if (required) return 'required';
-  return schema.default === undefined ? '' : `\`${String(schema.default)}\``;
+  const { default: value, properties } = schema;
+  // A mapping's defaults stand at its keys, and an empty list is none.
+  const text = value === undefined || properties !== undefined ? '' : String(value);
+  return text === '' ? '' : `\`${text}\``;
 }
 
 function cell(text: string): string {

@@ -3,6 +3,7 @@ import type { DeclaredRule, SignatureKey } from '../signature-settings.ts';
 import type { Message, Refusal, Verdict } from '../types.ts';
 import { type Content, contentMaker } from './content.ts';
 import { eventIdReader } from './event-id.ts';
+import { signatureMismatch } from './mismatch.ts';
 import { malformed, presentedReader } from './presented.ts';
 
 /** Whether one of the signatures is the key's over this content; a refusal: one of them is none at all. */
@@ -35,7 +36,7 @@ export function declared(
       if (typeof held !== 'boolean') return held;
       if (held) secret = place;
     }
-    if (secret < 0) return { reason: 'signature.mismatch', detail: `${keys.length} secrets tried` };
+    if (secret < 0) return signatureMismatch(keys);
     // Only now does what the body says count.
     if (bodyTime !== undefined) {
       const signedAt = valueAt(parseMessage(message.body), bodyTime.body);

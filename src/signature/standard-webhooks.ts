@@ -2,6 +2,7 @@ import { createHmac, timingSafeEqual, verify } from 'node:crypto';
 import type { Fields } from '../fields.ts';
 import type { HeaderFamily, SignatureKey } from '../signature-settings.ts';
 import type { Message, Refusal, Verdict } from '../types.ts';
+import { signatureMismatch } from './mismatch.ts';
 
 /** What the three headers of one family say, well-formed but not yet believed. */
 interface Claimed {
@@ -36,9 +37,7 @@ export function standardWebhooks({ keys, toleranceMs }: Options): (message: Mess
     if (skewMs < -toleranceMs)
       return { reason: 'signature.early', detail: `${Math.round(-skewMs / 1000)} s ahead` };
     const secret = keys.findIndex((key) => holds(key, claimed, body));
-    return secret < 0
-      ? { reason: 'signature.mismatch', detail: `${keys.length} secrets tried` }
-      : { secret, messageId: claimed.id };
+    return secret < 0 ? signatureMismatch(keys) : { secret, messageId: claimed.id };
   };
 }
 

@@ -2,6 +2,7 @@ import { isSecret, secretOf } from '../compare.ts';
 import type { SignatureSettings } from '../settings.ts';
 import type { TokenRule } from '../signature-settings.ts';
 import type { Message, Verdict } from '../types.ts';
+import { signatureMismatch } from './mismatch.ts';
 
 const ID = /^[\x21-\x7e]{1,256}$/;
 
@@ -30,7 +31,7 @@ export function token(rule: TokenRule & SignatureSettings): (message: Message) =
     if (id !== undefined && !ID.test(id)) return { reason: 'signature.malformed', detail: 'id' };
     const presented = Buffer.from(value, 'latin1');
     const secret = secrets.findIndex((one) => isSecret(one, presented));
-    if (secret < 0) return { reason: 'signature.mismatch', detail: `${secrets.length} secrets tried` };
+    if (secret < 0) return signatureMismatch(secrets);
     return id === undefined ? { secret } : { secret, messageId: id };
   };
 }

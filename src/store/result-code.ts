@@ -1,6 +1,7 @@
 /** SQLite's result codes, https://www.sqlite.org/rescode.html */
 export const SQL_ERROR = 1;
 export const BUSY = 5;
+export const IO_ERROR = 10;
 export const CORRUPT = 11;
 export const FULL = 13;
 export const NOT_A_DATABASE = 26;

@@ -10,7 +10,7 @@ import type { EventRow } from './event-row.ts';
 import { opener } from './payload.ts';
 import { VERSION } from './schema.ts';
 import { sealerOf } from './seal.ts';
-import { explained, versionOf } from './state-file.ts';
+import { explained, StateFileError, versionOf } from './state-file.ts';
 
 /** A gateway's transactions are short; another's backup may take longer. */
 const BUSY_MS = 2000;
@@ -92,7 +92,9 @@ function open(path: string): DatabaseSync {
     database = new DatabaseSync(path, { timeout: BUSY_MS });
     const version = versionOf(database);
     if (version < VERSION)
-      throw new Error(`written by an earlier version (${version}); start the gateway with this one first`);
+      throw new StateFileError(
+        `written by an earlier version (${version}); start the gateway with this one first`,
+      );
     database.prepare('SELECT seq FROM events WHERE seq < 0').all();
     return database;
   } catch (error) {

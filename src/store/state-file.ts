@@ -4,7 +4,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { FLIGHTS_SCHEMA } from './flights.ts';
 import { PRESENCE_SCHEMA } from './presence.ts';
 import { takeLock } from './process-lock.ts';
-import { BUSY, CORRUPT, codeOf, NOT_A_DATABASE, SQL_ERROR } from './result-code.ts';
+import { BUSY, CORRUPT, codeOf, FULL, IO_ERROR, NOT_A_DATABASE, SQL_ERROR } from './result-code.ts';
 import { FROM_VERSION_2, SCHEMA, VERSION } from './schema.ts';
 
 const OPEN_TIMEOUT_MS = 2000;
@@ -19,7 +19,7 @@ export class InUseError extends Error {}
 /**
  * Opens the state file, or makes it.
  * @throws StateFileError where it is of a later version, damaged, no state file or not writable
- * @throws Error where another program keeps it locked, InUseError where it cannot be shared
+ * @throws Error where another program keeps it locked, or its disk is full or broken, InUseError where it cannot be shared
  */
 export function openStateFile(path: string): DatabaseSync {
   let database: DatabaseSync | undefined;
@@ -116,6 +116,10 @@ export function explained(error: unknown): Error {
   switch (codeOf(error)) {
     case BUSY:
       return new Error('locked by another program; end that one first');
+    // A start after this one may find room: an end that keeps the supervisor from trying would be wrong.
+    case FULL:
+    case IO_ERROR:
+      return new Error(`cannot be read or written (${message}); see that its disk has room and is sound`);
     case SQL_ERROR:
     case CORRUPT:
     case NOT_A_DATABASE:

@@ -21,7 +21,7 @@ export type TimeSource = 'option' | 'capture' | 'signature' | 'now';
 
 const TIME_WORDS: Readonly<Record<TimeSource, string>> = {
   option: 'as --time says',
-  capture: 'as the capture says',
+  capture: 'when it came',
   signature: 'the time of signing: the capture holds none, so its age is not judged; give --time',
   now: 'now: the capture holds no time; give --time',
 };

@@ -1,4 +1,5 @@
 import { durationText } from '../../config/duration-text.ts';
+import { laneOf } from '../../lane.ts';
 import type {
   Credential,
   FilterSettings,
@@ -7,6 +8,7 @@ import type {
   ReportableCheck,
   RouteSettings,
 } from '../../settings.ts';
+import type { SignatureKey } from '../../signature-settings.ts';
 import type { TallyText, UsageAnswer } from '../usage/answer.ts';
 
 /** One route as `postern routes --json` shows it: who may come in, what is checked, where it goes. Never a secret. */
@@ -35,6 +37,9 @@ export interface RouteFacts {
   readonly let_in?: TallyText;
 }
 
+/** What a gateway has counted of a route or a client. */
+export type Used = UsageAnswer['routes'][number];
+
 export interface SecretFacts extends Partial<TallyText> {
   /** The place that the record gives as `secret`. */
   readonly secret: number;
@@ -50,15 +55,18 @@ export interface ClientsFacts {
   readonly known: readonly {
     readonly id: string;
     readonly signature: string;
+    readonly secrets: readonly SecretFacts[];
     readonly certificate: string;
     readonly rate: string;
     readonly upstream: string;
   }[];
 }
 
-export function factsOf(route: RouteSettings, usage?: UsageAnswer['routes'][number]): RouteFacts {
+/** @param usages what a running gateway has counted, by the route or by `route/client` */
+export function factsOf(route: RouteSettings, usages: ReadonlyMap<string, Used>): RouteFacts {
   const { signature, filter } = route;
   const keys = signature?.keys ?? [];
+  const usage = usages.get(route.name);
   const moded = (check: ReportableCheck, text: string): string =>
     route.reported.includes(check) ? `${text} (report only)` : text;
   return {
@@ -71,11 +79,10 @@ export function factsOf(route: RouteSettings, usage?: UsageAnswer['routes'][numb
     addresses: moded('address', route.addresses === 'any' ? 'any' : route.addresses.join(', ')),
     certificate: moded('certificate', certificateText(route.certificate)),
     authorization: moded('authorization', route.authorization.map(credentialText).join(' or ') || '-'),
-    signature:
-      signature === undefined ? '-' : moded('signature', `${signature.scheme}, ${keys.length} secret(s)`),
-    secrets: keys.map(({ from }, place) => ({ secret: place, from, ...usage?.secrets[place] })),
+    signature: signature === undefined ? '-' : moded('signature', `${signature.scheme}, ${countText(keys)}`),
+    secrets: secretsOf(keys, usage),
     quarantine: quarantineText(route),
-    clients: clientsOf(route) ?? '-',
+    clients: clientsOf(route, usages) ?? '-',
     rate: route.rateLimits.map(rateText).join(', ') || '-',
     filter: filter === undefined ? '-' : moded('filter', filterText(filter)),
     upstream: `${route.upstream.name}${route.upstreamPath ?? ''} (${route.upstream.targets.map(({ name }) => name).join(', ')})`,
@@ -117,7 +124,18 @@ function quarantineText({ quarantine }: RouteSettings): string {
   return `a signature that does not hold: up to ${quarantine.limit} events, ${durationText(quarantine.ageMs)} each`;
 }
 
-function clientsOf({ clients }: RouteSettings): ClientsFacts | undefined {
+function secretsOf(keys: readonly SignatureKey[], usage: Used | undefined): readonly SecretFacts[] {
+  return keys.map(({ from }, place) => ({ secret: place, from, ...usage?.secrets[place] }));
+}
+
+function countText({ length }: readonly SignatureKey[]): string {
+  return `${length} secret${length === 1 ? '' : 's'}`;
+}
+
+function clientsOf(
+  { name, clients }: RouteSettings,
+  usages: ReadonlyMap<string, Used>,
+): ClientsFacts | undefined {
   return (
     clients && {
       header: clients.header,
@@ -125,7 +143,8 @@ function clientsOf({ clients }: RouteSettings): ClientsFacts | undefined {
       mode: clients.mode,
       known: clients.known.map((client) => ({
         id: client.id,
-        signature: client.keys === undefined ? "the route's" : `${client.keys.length} secret(s)`,
+        signature: client.keys === undefined ? "the route's" : countText(client.keys),
+        secrets: secretsOf(client.keys ?? [], usages.get(laneOf(name, client.id))),
         certificate: client.certificate === undefined ? "the route's" : certificateText(client.certificate),
         rate: client.rateLimits?.map(rateText).join(', ') ?? "the route's",
         upstream: `${client.upstream.name}${client.upstreamPath ?? ''}`,

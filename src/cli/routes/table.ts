@@ -1,7 +1,8 @@
 import { durationText } from '../../config/duration-text.ts';
+import { laneOf } from '../../lane.ts';
 import type { RateLimit, ReportableCheck, RouteSettings } from '../../settings.ts';
 import type { TallyText } from '../usage/answer.ts';
-import { credentialText, headersText, type RouteFacts } from './facts.ts';
+import { credentialText, headersText, type RouteFacts, type SecretFacts } from './facts.ts';
 
 interface Column {
   readonly name: string;
@@ -71,19 +72,24 @@ export function clientTable(facts: readonly RouteFacts[]): string {
   );
 }
 
-/** Where each secret of each route was read from, by the place under which the record names it. */
+/** Where each secret of each route and of its clients was read from, by the place under which the record names it. */
 export function secretTable(facts: readonly RouteFacts[]): string {
-  const rows = facts.flatMap(({ name, secrets }) =>
-    secrets.map((secret): string[] => {
-      const { count, from = 'written in the configuration' } = secret;
-      const used = count === undefined ? [] : [String(count), lastText(secret)];
-      return [name, String(secret.secret), from, ...used];
-    }),
-  );
+  const rows = facts.flatMap(({ name, secrets, clients }) => [
+    ...secrets.map((secret) => secretRow(name, secret)),
+    ...(clients === '-' ? [] : clients.known).flatMap((client) =>
+      client.secrets.map((secret) => secretRow(laneOf(name, client.id), secret)),
+    ),
+  ]);
   if (rows.length === 0) return '';
   const heads = ['route', 'secret', 'read from', 'matches', 'the last'].slice(0, rows[0]?.length);
   const columns = heads.map((head, place) => [head, ...rows.map((row) => row[place] ?? '')]);
   return aligned(rows, columns);
+}
+
+function secretRow(whose: string, secret: SecretFacts): readonly string[] {
+  const { count, from = 'written in the configuration' } = secret;
+  const used = count === undefined ? [] : [String(count), lastText(secret)];
+  return [whose, String(secret.secret), from, ...used];
 }
 
 /** @param columns each with its head first */

@@ -1,6 +1,6 @@
 import type { ClientSettings } from './client-settings.ts';
 import { type Fields, onlyValue } from './fields.ts';
-import type { RouteSettings } from './settings.ts';
+import type { CertificateRule, RouteSettings } from './settings.ts';
 
 /** The settings by which a known client's requests are judged and delivered: the route's, with what is the client's own. */
 export function clientRoute(route: RouteSettings, client: ClientSettings): RouteSettings {
@@ -38,5 +38,35 @@ export function clientChooser<T>(route: RouteSettings, of: readonly T[]): (heade
 /** The client that the gateway vouches for to the upstream: what is only reported has not been proved. */
 export function vouchedClient({ client, clients, reported }: RouteSettings): string | undefined {
   if (client === undefined || clients?.mode !== 'enforce') return undefined;
-  return client.certificate !== undefined || !reported.includes('signature') ? client.id : undefined;
+  return !reported.includes('signature') || isToldByCertificate(client, clients.known)
+    ? client.id
+    : undefined;
+}
+
+/** Whether a client's certificate alone tells it from all others: clients with secrets of their own may share one. */
+export function isToldByCertificate(
+  { id, certificate }: ClientSettings,
+  known: readonly ClientSettings[],
+): boolean {
+  if (certificate === undefined) return false;
+  const others = known.flatMap((one) =>
+    one.id === id || one.certificate === undefined ? [] : [one.certificate],
+  );
+  return others.every((other) => overlap(other, certificate) === undefined);
+}
+
+/**
+ * Why one certificate may be on the lists of two rules; `undefined`: a list that both rules give has nothing in common.
+ * Of lists of different kinds it cannot be known what their certificates hold besides.
+ */
+export function overlap(one: CertificateRule, other: CertificateRule): string | undefined {
+  let found = 'their lists are of different kinds';
+  for (const kind of ['names', 'fingerprints', 'publicKeys'] as const) {
+    const list = one[kind];
+    if (list === undefined || other[kind] === undefined) continue;
+    const common = other[kind].find((entry) => list.includes(entry));
+    if (common === undefined) return undefined;
+    found = `both list ${common}`;
+  }
+  return found;
 }

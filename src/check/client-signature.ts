@@ -1,7 +1,8 @@
 import type { ClientsSettings } from '../client-settings.ts';
 import type { RouteSettings, SignatureSettings } from '../settings.ts';
 import type { SignatureKey } from '../signature-settings.ts';
-import { type Check, type Message, PASS, type Verdict } from '../types.ts';
+import { type Check, type Message, PASS, type Pass, type Verdict } from '../types.ts';
+import { clientChecks } from './client.ts';
 import { signatureCheck } from './signature.ts';
 
 /**
@@ -36,7 +37,13 @@ export function clientSignature(own: Check<Message>, route: RouteSettings): Chec
   const others = affordable(signersOf(clients, signature), signature);
   // That no such client is known is said by the check of the client: whoever has signed is no stranger.
   const isUnknown = client === undefined && clients.unknown === 'refuse';
+  // In report mode it is let in with another's certificate, and what it claimed would be lost to the client itself.
+  const misnamed = client !== undefined && clients.mode === 'report' ? clientChecks(route) : [];
   const told = (verdict: Verdict, message: Message): Verdict => {
+    if (verdict.reason === undefined && misnamed.some(({ examine }) => isReported(examine(message)))) {
+      const { messageId: _, ...rest } = verdict;
+      return rest;
+    }
     const refusal = verdict.reason === undefined ? verdict.wouldRefuse : verdict;
     if (refusal?.reason !== 'signature.mismatch') return verdict;
     const signer = signerAmong(others, message);
@@ -55,6 +62,11 @@ export function clientSignature(own: Check<Message>, route: RouteSettings): Chec
         : told(answer, message);
     },
   };
+}
+
+function isReported(verdict: Verdict | Promise<Verdict>): boolean {
+  const { reason, wouldRefuse } = verdict as Pass;
+  return reason === undefined && wouldRefuse !== undefined;
 }
 
 function signersOf(clients: ClientsSettings, rule: SignatureSettings): readonly Signer[] {

@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { generateKeyPairSync, type KeyObject, randomUUID, sign as signBy } from 'node:crypto';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { defaults, type Identity } from './support/ca.ts';
 import { expectDelivered, expectDuplicate, expectRefused } from './support/expect.ts';
@@ -14,6 +14,9 @@ import { headersOf, startUpstream, type Upstream } from './support/upstream.ts';
 const HEADER = 'x-codat-clientid';
 const body = '{"eventType":"orders.made"}';
 const [ofRoute, ofAnn, ofBob, rotated] = [newSecret(), newSecret(), newSecret(), newSecret()];
+const [annsKey, bobsKey] = [generateKeyPairSync('ed25519'), generateKeyPairSync('ed25519')];
+const keyText = (key: KeyObject): string =>
+  `whpk_${key.export({ type: 'spki', format: 'der' }).subarray(-32).toString('base64')}`;
 const scheme = 'standard-webhooks';
 const idOf = (): string => `msg_${randomUUID()}`;
 
@@ -61,6 +64,16 @@ beforeAll(async () => {
           ],
         },
         { certificate: 'none' },
+      ),
+      route(
+        'public',
+        {},
+        {
+          known: [
+            { id: 'ann', secrets: [keyText(annsKey.publicKey)] },
+            { id: 'bob', secrets: [keyText(bobsKey.publicKey)] },
+          ],
+        },
       ),
       route(
         'lent',
@@ -187,4 +200,23 @@ describe('a quarantine keeps nothing that a check has not let in', () => {
     const { record } = await expectRefused(gateway, upstream, act, 401, 'signature.mismatch');
     expect(record.detail).toContain('not quarantined: authorization.missing is only reported');
   });
+});
+
+test('whose a signature is, is not looked for where many signatures make a large body many times as large', async () => {
+  const large = 'x'.repeat(64 * 1024);
+  const refused = (signatures: number, status: number, reason: string) => {
+    const [id, timestamp] = [idOf(), String(Math.floor(Date.now() / 1000))];
+    const bobs = `v1a,${signBy(undefined, Buffer.from(`${id}.${timestamp}.${large}`), bobsKey.privateKey).toString('base64')}`;
+    const other = `v1a,${Buffer.alloc(64).toString('base64')}`;
+    const headers = [
+      [HEADER, 'ann'],
+      ['webhook-id', id],
+      ['webhook-timestamp', timestamp],
+      ['webhook-signature', [bobs, ...Array.from({ length: signatures - 1 }, () => other)].join(' ')],
+    ] as const;
+    const act = () => post(gateway, { path: '/public', body: large, headers });
+    return expectRefused(gateway, upstream, act, status, reason);
+  };
+  await refused(32, 403, 'client.mismatch');
+  await refused(33, 401, 'signature.mismatch');
 });

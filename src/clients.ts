@@ -43,17 +43,40 @@ export function vouchedClient({ client, clients, reported }: RouteSettings): str
     : undefined;
 }
 
-/** Whether a client's certificate alone tells it from all others: clients with secrets of their own may share one. */
-export function isToldByCertificate(
-  { id, certificate }: ClientSettings,
-  known: readonly ClientSettings[],
-): boolean {
-  if (certificate === undefined) return false;
-  const others = known.flatMap((one) =>
-    one.id === id || one.certificate === undefined ? [] : [one.certificate],
-  );
-  return others.every((other) => overlap(other, certificate) === undefined);
+/** Of each list of clients, found once: there may be thousands, and each must be compared with all. */
+const toldApart = new WeakMap<readonly ClientSettings[], ReadonlySet<ClientSettings>>();
+
+/**
+ * Whether a client's certificate alone tells it from all others: clients with secrets of their own may share one.
+ * @param client one of `known`
+ */
+export function isToldByCertificate(client: ClientSettings, known: readonly ClientSettings[]): boolean {
+  const found = toldApart.get(known) ?? toldByCertificate(known);
+  toldApart.set(known, found);
+  return found.has(client);
 }
+
+function toldByCertificate(known: readonly ClientSettings[]): ReadonlySet<ClientSettings> {
+  const certified = known.flatMap((client) =>
+    client.certificate === undefined ? [] : [{ client, rule: client.certificate }],
+  );
+  const kinds = KINDS.filter((kind) => certified.some(({ rule }) => rule[kind] !== undefined));
+  const [kind] = kinds;
+  let isTold: (one: (typeof certified)[number]) => boolean;
+  if (kind !== undefined && kinds.length === 1) {
+    const holders = Map.groupBy(
+      certified.flatMap(({ rule }) => [...new Set(rule[kind])]),
+      (entry) => entry,
+    );
+    isTold = ({ rule }) => (rule[kind] ?? []).every((entry) => holders.get(entry)?.length === 1);
+  } else {
+    isTold = (one) =>
+      certified.every((other) => other === one || overlap(other.rule, one.rule) === undefined);
+  }
+  return new Set(certified.filter(isTold).map(({ client }) => client));
+}
+
+const KINDS = ['names', 'fingerprints', 'publicKeys'] as const;
 
 /**
  * Why one certificate may be on the lists of two rules; `undefined`: a list that both rules give has nothing in common.
@@ -61,7 +84,7 @@ export function isToldByCertificate(
  */
 export function overlap(one: CertificateRule, other: CertificateRule): string | undefined {
   let found = 'their lists are of different kinds';
-  for (const kind of ['names', 'fingerprints', 'publicKeys'] as const) {
+  for (const kind of KINDS) {
     const list = one[kind];
     if (list === undefined || other[kind] === undefined) continue;
     const common = other[kind].find((entry) => list.includes(entry));

@@ -76,6 +76,17 @@ beforeAll(async () => {
         },
       ),
       route(
+        'limited',
+        {},
+        {
+          known: [
+            { id: 'ann', secrets: [ofAnn], certificate: { names: ['CN:ann'] } },
+            { id: 'ann-too', secrets: [ofBob], certificate: { names: ['CN:ann'] } },
+          ],
+        },
+        { rate_limit: { rate: '1/h' } },
+      ),
+      route(
         'lent',
         { mode: 'report' },
         {
@@ -219,4 +230,11 @@ test('whose a signature is, is not looked for where many signatures make a large
   };
   await refused(32, 403, 'client.mismatch');
   await refused(33, 401, 'signature.mismatch');
+});
+
+test('who has a certificate in common with a client uses up none of its limits', async () => {
+  const by = (secret: string) => () => send('/limited', 'ann', secret, undefined, anns);
+  await expectRefused(gateway, upstream, by(ofBob), 403, 'client.mismatch');
+  await expectDelivered(gateway, await by(ofAnn)());
+  await expectRefused(gateway, upstream, by(ofAnn), 429, 'rate.exceeded');
 });

@@ -1,3 +1,4 @@
+import { isToldByCertificate } from '../clients.ts';
 import { latestTurnMs } from '../deadline.ts';
 import { laneOf } from '../lane.ts';
 import { provingChecks } from '../proof.ts';
@@ -76,8 +77,8 @@ function listed<Item>(item: Item | undefined): readonly Item[] {
 }
 
 /** Whether nothing but its signature tells a client from the others. */
-function isProvedBySignature({ client }: RouteSettings): boolean {
-  return client !== undefined && client.certificate === undefined;
+function isProvedBySignature({ client, clients }: RouteSettings): boolean {
+  return client !== undefined && clients !== undefined && !isToldByCertificate(client, clients.known);
 }
 
 /**

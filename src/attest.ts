@@ -68,8 +68,8 @@ export interface Attested {
  * the sender. What is in report mode may have failed.
  */
 function namesOf({ head, message }: Checks, { authorization }: RouteSettings): readonly string[] {
-  // Without credentials that check only refuses a repeated field; load is the gateway's own.
-  const silent = authorization.length > 0 ? ['load'] : ['load', 'authorization'];
+  // Without credentials that check only refuses a repeated field; load and room are the gateway's own.
+  const silent = authorization.length > 0 ? ['load', 'room'] : ['load', 'room', 'authorization'];
   return [...head, ...message]
     .filter(({ name, reports }) => reports !== true && !silent.includes(name))
     .map(({ name }) => name);

@@ -70,6 +70,7 @@ export function buildGateway(
     [...settings.upstreams.values()].map((upstream) => [upstream, lasting.upstreams.take(upstream)]),
   );
   const byName = new Map([...upstreams].map(([{ name }, upstream]) => [name, upstream]));
+  const longestLateMs = Math.max(0, ...[...settings.upstreams.values()].map(({ lateMs }) => lateMs));
   const rates = new RateTables(before?.rates);
   const usage = usageOf(settings.routes, before?.usage);
   const compiled = settings.routes.map((route) => {
@@ -78,6 +79,7 @@ export function buildGateway(
         ...lasting,
         upstream: upstreams.get(one.upstream) as Upstream,
         upstreamOf: (name) => byName.get(name),
+        longestLateMs,
         rates,
         fellBack: () => metrics.stateFallback(one.name),
       }),

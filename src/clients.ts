@@ -1,6 +1,6 @@
 import type { ClientSettings } from './client-settings.ts';
 import { type Fields, onlyValue } from './fields.ts';
-import type { RouteSettings } from './settings.ts';
+import type { CertificateRule, RouteSettings } from './settings.ts';
 
 /** The settings by which a known client's requests are judged and delivered: the route's, with what is the client's own. */
 export function clientRoute(route: RouteSettings, client: ClientSettings): RouteSettings {
@@ -38,5 +38,58 @@ export function clientChooser<T>(route: RouteSettings, of: readonly T[]): (heade
 /** The client that the gateway vouches for to the upstream: what is only reported has not been proved. */
 export function vouchedClient({ client, clients, reported }: RouteSettings): string | undefined {
   if (client === undefined || clients?.mode !== 'enforce') return undefined;
-  return client.certificate !== undefined || !reported.includes('signature') ? client.id : undefined;
+  return !reported.includes('signature') || isToldByCertificate(client, clients.known)
+    ? client.id
+    : undefined;
+}
+
+/** Of each list of clients, found once: there may be thousands, and each must be compared with all. */
+const toldApart = new WeakMap<readonly ClientSettings[], ReadonlySet<ClientSettings>>();
+
+/**
+ * Whether a client's certificate alone tells it from all others: clients with secrets of their own may share one.
+ * @param client one of `known`
+ */
+export function isToldByCertificate(client: ClientSettings, known: readonly ClientSettings[]): boolean {
+  const found = toldApart.get(known) ?? toldByCertificate(known);
+  toldApart.set(known, found);
+  return found.has(client);
+}
+
+function toldByCertificate(known: readonly ClientSettings[]): ReadonlySet<ClientSettings> {
+  const certified = known.flatMap((client) =>
+    client.certificate === undefined ? [] : [{ client, rule: client.certificate }],
+  );
+  const kinds = KINDS.filter((kind) => certified.some(({ rule }) => rule[kind] !== undefined));
+  const [kind] = kinds;
+  let isTold: (one: (typeof certified)[number]) => boolean;
+  if (kind !== undefined && kinds.length === 1) {
+    const holders = Map.groupBy(
+      certified.flatMap(({ rule }) => [...new Set(rule[kind])]),
+      (entry) => entry,
+    );
+    isTold = ({ rule }) => (rule[kind] ?? []).every((entry) => holders.get(entry)?.length === 1);
+  } else {
+    isTold = (one) =>
+      certified.every((other) => other === one || overlap(other.rule, one.rule) === undefined);
+  }
+  return new Set(certified.filter(isTold).map(({ client }) => client));
+}
+
+const KINDS = ['names', 'fingerprints', 'publicKeys'] as const;
+
+/**
+ * Why one certificate may be on the lists of two rules; `undefined`: a list that both rules give has nothing in common.
+ * Of lists of different kinds it cannot be known what their certificates hold besides.
+ */
+export function overlap(one: CertificateRule, other: CertificateRule): string | undefined {
+  let found = 'their lists are of different kinds';
+  for (const kind of KINDS) {
+    const list = one[kind];
+    if (list === undefined || other[kind] === undefined) continue;
+    const common = other[kind].find((entry) => list.includes(entry));
+    if (common === undefined) return undefined;
+    found = `both list ${common}`;
+  }
+  return found;
 }

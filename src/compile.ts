@@ -26,6 +26,8 @@ export interface Ground {
   readonly upstream: Upstream;
   /** Any upstream of the configuration: a script may choose one. */
   readonly upstreamOf: (name: string) => Upstream | undefined;
+  /** Of all upstreams of the configuration. */
+  readonly longestLateMs: number;
   readonly scripts: Runner;
   readonly store: Store;
   /** What the route goes by where it lets requests in while the state is away. */
@@ -88,6 +90,7 @@ export function compileRoute(settings: RouteSettings, ground: Ground): CompiledR
         : undefined,
     deadlineMs: answerDeadlineMs(sender),
     timeoutMs: upstream.settings.timeoutMs ?? defaultTimeoutMs(sender),
+    lateMs: transform === undefined ? upstream.settings.lateMs : ground.longestLateMs,
     claims: isLenient ? own.lenient(store, fellBack) : store,
     rememberMs: settings.rememberMs,
     responder: responderFor(sender, settings.webhookDelivery === 'pass'),

@@ -83,7 +83,7 @@ export function createGateway(parts: Parts): Gateway {
       route: route.name,
       client,
       messageId: entry.messageId,
-      leaseMs: route.timeoutMs + route.upstream.settings.lateMs + LEASE_SPARE_MS,
+      leaseMs: route.timeoutMs + route.lateMs + LEASE_SPARE_MS,
       rememberMs: route.rememberMs,
       waitMs: copyTimeLeft(route, message),
     });

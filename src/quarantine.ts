@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto';
 import { eventMaker } from './accept.ts';
+import { clientChecks } from './check/client.ts';
 import { eventTypeReader } from './event-type.ts';
 import type { Queue } from './events.ts';
 import { evidenceMaker } from './evidence.ts';
@@ -48,13 +49,19 @@ export function quarantine(
   const claimedIdOf = claimedIdReader(signature);
   const eventTypeOf = eventTypeReader(route.sender);
   const names = headerNames(signature);
+  const checksOfClient = clientChecks(route);
 
   return async (message, refusal, entry, withinMs) => {
     if (refusal.reason !== 'signature.mismatch') return refusal;
     const { certificate } = message.peer;
-    // A check of the certificate that only reports has let in anybody.
-    if (certificate === undefined || entry.wouldRefuse?.some((reason) => reason.startsWith('certificate.')))
+    // A check that only reports has let in anybody.
+    const would = entry.wouldRefuse?.find((reason) => !reason.startsWith('rate.'));
+    if (certificate === undefined || would?.startsWith('certificate.'))
       return notKept(refusal, 'its certificate is not one that the route lets in');
+    if (would !== undefined) return notKept(refusal, `${would} is only reported`);
+    // Where nothing but the signature proves who sends, that is asked after it; a release asks for the signature alone.
+    const stranger = await refusedClient(message);
+    if (stranger !== undefined) return notKept(refusal, stranger.reason);
     const known = { messageId: claimedIdOf(message), eventType: eventTypeOf(message.body) };
     const client = clientOf(message);
     const event = {
@@ -76,6 +83,15 @@ export function quarantine(
     entry.detail = found === 'copy' ? `${refusal.detail}; a copy lies there already` : refusal.detail;
     return 'kept';
   };
+
+  async function refusedClient(message: Message): Promise<Refusal | undefined> {
+    for (const { examine } of checksOfClient) {
+      const verdict = await examine(message);
+      const refused = verdict.reason === undefined ? verdict.wouldRefuse : verdict;
+      if (refused !== undefined) return refused;
+    }
+    return undefined;
+  }
 
   /** Of what is signed, and by what: a copy that is sent again as it was has the same. */
   function printOf({ method, path, query, headers, body }: Message, client: string): string {

@@ -42,6 +42,8 @@ export interface Route {
   /** From the head's first byte to the answer; infinite without a sender. */
   readonly deadlineMs: number;
   readonly timeoutMs: number;
+  /** How long an exchange may run on after that, whichever upstream a script chooses. */
+  readonly lateMs: number;
   readonly claims: Claims;
   readonly rememberMs: number;
   readonly responder: Responder;

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { runCommand } from './support/command.ts';
 import { expectDelivered, expectRefused } from './support/expect.ts';
-import { type Config, type Gateway, startGateway } from './support/gateway.ts';
+import { type Config, type Gateway, startAndEnd, startGateway } from './support/gateway.ts';
 import { replaceFile, untilRefused, untilReloaded } from './support/reload.ts';
 import { newSecret } from './support/secrets.ts';
 import { post } from './support/sender.ts';
@@ -48,6 +48,15 @@ describe(`\${dir:PATH/} is the secrets that are named after the route`, () => {
     const { stdout } = await run(gateway, 'routes');
     for (const [place, name] of names.entries())
       expect(stdout).toMatch(new RegExp(`^acme +${place} +${RegExp.escape(name)}$`, 'm'));
+  });
+
+  test('an older one is not that of another route, whose sender could come in here', async () => {
+    const files = { 'codat/acme': current, 'codat/acme.old': old };
+    const { code, output } = await startAndEnd(config(route('acme'), route('acme.old')), { files });
+    expect(code).toBe(78);
+    expect(output).toMatch(
+      /the file acme\.old of the folder .* is an older secret of the route acme, and that of/,
+    );
   });
 
   test('no other file opens the route, however like its name is, and what is left over is told', async () => {

@@ -1,7 +1,9 @@
 import type { ClientsSettings } from '../client-settings.ts';
+import { fieldValue } from '../fields.ts';
 import type { RouteSettings, SignatureSettings } from '../settings.ts';
 import type { SignatureKey } from '../signature-settings.ts';
-import { type Check, type Message, PASS, type Verdict } from '../types.ts';
+import { type Check, type Message, PASS, type Pass, type Verdict } from '../types.ts';
+import { clientChecks } from './client.ts';
 import { signatureCheck } from './signature.ts';
 
 /**
@@ -11,7 +13,7 @@ import { signatureCheck } from './signature.ts';
  */
 const MOST_LOAD = 32;
 const LOAD = { v1: 1, v1a: 16 };
-/** Of bodies, in all. */
+/** Of bodies, in all, each as often as it is read. */
 const MOST_BYTES = 2 * 1024 * 1024;
 
 /** A key by which somebody of the route may sign. */
@@ -36,10 +38,16 @@ export function clientSignature(own: Check<Message>, route: RouteSettings): Chec
   const others = affordable(signersOf(clients, signature), signature);
   // That no such client is known is said by the check of the client: whoever has signed is no stranger.
   const isUnknown = client === undefined && clients.unknown === 'refuse';
+  // In report mode it is let in with another's certificate, and what it claimed would be lost to the client itself.
+  const misnamed = client !== undefined && clients.mode === 'report' ? clientChecks(route) : [];
   const told = (verdict: Verdict, message: Message): Verdict => {
+    if (verdict.reason === undefined && misnamed.some(({ examine }) => isReported(examine(message)))) {
+      const { messageId: _, ...rest } = verdict;
+      return rest;
+    }
     const refusal = verdict.reason === undefined ? verdict.wouldRefuse : verdict;
     if (refusal?.reason !== 'signature.mismatch') return verdict;
-    const signer = signerAmong(others, message);
+    const signer = signerAmong(others, message, signature);
     if (signer === undefined) return verdict;
     if (isUnknown) return PASS;
     const whose = signer.client === undefined ? 'the route' : `the client ${signer.client}`;
@@ -55,6 +63,11 @@ export function clientSignature(own: Check<Message>, route: RouteSettings): Chec
         : told(answer, message);
     },
   };
+}
+
+function isReported(verdict: Verdict | Promise<Verdict>): boolean {
+  const { reason, wouldRefuse } = verdict as Pass;
+  return reason === undefined && wouldRefuse !== undefined;
 }
 
 function signersOf(clients: ClientsSettings, rule: SignatureSettings): readonly Signer[] {
@@ -86,7 +99,23 @@ function affordable(signers: readonly Signer[], own: SignatureSettings): readonl
   return others;
 }
 
-function signerAmong(others: readonly Signer[], message: Message): Signer | undefined {
-  const most = Math.floor(MOST_BYTES / Math.max(message.body.length, 1));
-  return others.slice(0, most).find(({ check }) => (check.examine(message) as Verdict).reason === undefined);
+function signerAmong(
+  others: readonly Signer[],
+  message: Message,
+  rule: SignatureSettings,
+): Signer | undefined {
+  let bytes = 0;
+  return others.find(({ key, check }) => {
+    bytes += message.body.length * (key.version === 'v1a' ? signatureCount(message, rule) : 1);
+    return bytes <= MOST_BYTES && (check.examine(message) as Verdict).reason === undefined;
+  });
+}
+
+/** A public key reads the body once for each signature that is presented. */
+function signatureCount({ headers }: Message, rule: SignatureSettings): number {
+  const isDeclared = rule.scheme === 'hmac' || rule.scheme === 'public-key';
+  const separator = isDeclared ? rule.separator : ' ';
+  const names = isDeclared ? [rule.header] : ['webhook-signature', 'svix-signature'];
+  const text = names.map((name) => fieldValue(headers, name)).find((value) => value !== undefined);
+  return separator === undefined ? 1 : (text ?? '').split(separator).length;
 }

@@ -1,3 +1,4 @@
+import { isToldByCertificate } from '../clients.ts';
 import { latestTurnMs } from '../deadline.ts';
 import { laneOf } from '../lane.ts';
 import { provingChecks } from '../proof.ts';
@@ -9,7 +10,7 @@ import { authorizationCheck, examineSyntax } from './authorization.ts';
 import { certificateCheck, examineTrust } from './certificate.ts';
 import { clientChecks } from './client.ts';
 import { clientSignature } from './client-signature.ts';
-import { type Destination, loadCheck } from './load.ts';
+import { type Destination, loadCheck, roomCheck } from './load.ts';
 import { rateCheck } from './rate.ts';
 import { limitName, type RateTables } from './rate-tables.ts';
 import { reported } from './report.ts';
@@ -47,13 +48,15 @@ export function checksFor(route: RouteSettings, surroundings: Surroundings): Che
   const [early, late] = [ratesLast ? [] : otherRates, ratesLast ? otherRates : []];
   const inTurn = (rates: readonly Check<Head>[]): readonly Check<Head>[] =>
     route.client === undefined ? [...rates, ...client] : [...client, ...rates];
+  // Clients have upstreams of their own: a full one must not tell a stranger which of them there are.
+  const isHidden = isProvedLast && route.clients !== undefined;
   const address = addresses === 'any' ? undefined : addressCheck(addresses);
   const names = certificate === 'none' ? undefined : certificateCheck(certificate);
   const credentials = authorizationCheck(authorization);
   const signed = signature && signatureCheck(signature);
   return {
     head: [
-      loadCheck(pulse, destination),
+      isHidden ? loadCheck(pulse) : loadCheck(pulse, destination),
       ...listed(address && (inReport.includes('address') ? reported(address) : address)),
       ...listed(names && (inReport.includes('certificate') ? reported(names, examineTrust) : names)),
       ...byAddress,
@@ -63,6 +66,7 @@ export function checksFor(route: RouteSettings, surroundings: Surroundings): Che
     ],
     message: [
       ...listed(signed && clientSignature(inReport.includes('signature') ? reported(signed) : signed, route)),
+      ...(isHidden ? [roomCheck(destination)] : []),
       ...(isProvedLast ? inTurn(late) : late),
     ],
   };
@@ -73,8 +77,8 @@ function listed<Item>(item: Item | undefined): readonly Item[] {
 }
 
 /** Whether nothing but its signature tells a client from the others. */
-function isProvedBySignature({ client }: RouteSettings): boolean {
-  return client !== undefined && client.certificate === undefined;
+function isProvedBySignature({ client, clients }: RouteSettings): boolean {
+  return client !== undefined && clients !== undefined && !isToldByCertificate(client, clients.known);
 }
 
 /**

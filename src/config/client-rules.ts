@@ -1,6 +1,7 @@
 import type { ClientSettings } from '../client-settings.ts';
+import { overlap } from '../clients.ts';
 import type { SenderProfile } from '../sender-profile.ts';
-import type { CertificateRule, SignatureSettings } from '../settings.ts';
+import type { SignatureSettings } from '../settings.ts';
 import type { SignatureKey } from '../signature-settings.ts';
 import type { Path } from './document.ts';
 import { authorizationGiven } from './modes.ts';
@@ -134,22 +135,6 @@ function checkCertificates(known: readonly Known[], path: Path, report: Report):
       `a certificate of known[${like.index}] may pass here too (${how}); give both lists of one kind that differ, or secrets of their own`,
     );
   }
-}
-
-/**
- * Why one certificate may be taken for another client's; `undefined`: a list that both rules give has nothing in common.
- * Of lists of different kinds it cannot be known what their certificates hold besides.
- */
-function overlap(one: CertificateRule, other: CertificateRule): string | undefined {
-  let found = 'their lists are of different kinds';
-  for (const kind of ['names', 'fingerprints', 'publicKeys'] as const) {
-    const list = one[kind];
-    if (list === undefined || other[kind] === undefined) continue;
-    const common = other[kind].find((entry) => list.includes(entry));
-    if (common === undefined) return undefined;
-    found = `both list ${common}`;
-  }
-  return found;
 }
 
 function textOf({ version, key }: SignatureKey): string {

@@ -1,3 +1,4 @@
+import { isToldByCertificate } from '../clients.ts';
 import { answerDeadlineMs } from '../deadline.ts';
 import type { RouteSettings } from '../settings.ts';
 import { ofSignatureKeys } from './secret-warnings.ts';
@@ -11,7 +12,7 @@ export function ofClients({ clients, signature, sender, deliver, late, reported 
     warnings.push(
       'clients.mode: report lets in a client that names itself as another, and one that is not known; it is recorded only',
     );
-  const unbound = known.filter(({ certificate }) => certificate === undefined).map(({ id }) => id);
+  const unbound = known.filter((client) => !isToldByCertificate(client, known)).map(({ id }) => id);
   if (reported.includes('signature') && unbound.length > 0)
     warnings.push(
       `signature: mode report lets anybody who is let in speak for the clients that only their secrets prove: ${unbound.join(', ')}`,

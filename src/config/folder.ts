@@ -38,7 +38,11 @@ export function folderReference(text: string): FolderReference | undefined {
 export function filesOf(
   { path, isAll }: FolderReference,
   route: string | undefined,
-  { folder, list }: { folder: string; list: (path: string) => SecretFolder },
+  {
+    folder,
+    list,
+    isRoute,
+  }: { folder: string; list: (path: string) => SecretFolder; isRoute: (name: string) => boolean },
 ): { readonly files: readonly string[] } | { readonly problem: string } {
   if (!path.endsWith('/') || path.includes('${'))
     return { problem: `a folder is written \${dir:PATH/}, for all its files \${dir:PATH/*}` };
@@ -67,6 +71,11 @@ export function filesOf(
       problem: `the folder ${found.path} holds no file named ${route}, as this route is; add it, or for all its files write \${dir:PATH/*}`,
     };
   const older = names.filter((name) => name.startsWith(route) && OLDER.test(name.slice(route.length)));
+  const another = older.find(isRoute);
+  if (another !== undefined)
+    return {
+      problem: `the file ${another} of the folder ${found.path} is an older secret of the route ${route}, and that of the route ${another}, which could then send as ${route}; give one of the two another name`,
+    };
   return { files: [route, ...older].map((name) => join(found.path, name)) };
 }
 

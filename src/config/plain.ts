@@ -57,6 +57,11 @@ export function plainReader(
     return name;
   }
 
+  function isRoute(name: string): boolean {
+    const routes = nodeAt(document, ['routes']);
+    return isSeq(routes) && routes.items.some((_, index) => nameOf(index) === name);
+  }
+
   function valueAt(at: Path, as: Path, report: Report): unknown {
     const open = new Set<Node>();
     let count = 0;
@@ -125,7 +130,11 @@ export function plainReader(
       const isOwn = path[path.length - 3] === 'signature' && path.length === (path[0] === 'routes' ? 5 : 4);
       const isNamed = reference.path.includes('${') || (isOwn && !reference.isAll);
       if (name === undefined && isNamed) return [UNKNOWN];
-      const found = filesOf(reference, isOwn ? name : undefined, { folder: surroundings.folder, list });
+      const found = filesOf(reference, isOwn ? name : undefined, {
+        folder: surroundings.folder,
+        list,
+        isRoute,
+      });
       if ('problem' in found) {
         report.add(path, found.problem);
         return [UNKNOWN];

@@ -17,7 +17,9 @@ export const quarantineSchema = section(
     ),
     limit: integer('a number of events', 1, 10_000_000)
       .prefault(10_000)
-      .describe('How many events of the route are kept; beyond it they are refused.'),
+      .describe(
+        'How many events of the route, and of each of its clients, are kept; beyond it they are refused.',
+      ),
     age: duration({ maxHours: LONGEST_HOURS })
       .prefault('7d')
       .describe('How long each is kept, unless it is released or discarded before.'),

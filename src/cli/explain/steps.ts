@@ -109,6 +109,7 @@ function findRouteStep({ message, settings, routeName, isStored }: Judged): {
 /** A check whose facts are missing, or are those of a running gateway. */
 function unjudged(name: string, { known, isStored }: Judged, route: RouteSettings): Step | undefined {
   const step = (detail: string): Step => ({ check: name, answer: 'not judged', detail });
+  if (name === 'room') return step('depends on how busy its upstream was');
   if (name === 'load') return step('depends on how busy the gateway and its upstream were');
   if (name.startsWith('rate'))
     return step(`depends on what else came in at the time${waitText(name, route)}`);

@@ -22,8 +22,6 @@ const body = '{"eventType":"late.test","payload":{"n":3}}';
 const LATE = 'the upstream was late';
 const DELIVERING = 'postern_queue_events{route="a",state="delivering"}';
 const DELIVERED = 'postern_deliveries_total{route="a",outcome="delivered"}';
-/** It waits for 1 s, and its upstream is late after half of that. */
-const SENDER = QUICK_SENDER.replace('deadline: 3s', 'deadline: 2s');
 const SCRIPT = `function handler(webhook) {
   webhook.payload = { was: webhook.payload.eventType, length: Object.keys(webhook.payload).length };
   return webhook;
@@ -51,7 +49,7 @@ beforeAll(async () => {
   );
   gateway = await start(
     { ...settings, upstreams: { ...settings.upstreams, gone: gone.url } },
-    { files: { 'senders/quick.yaml': SENDER, 'script.js': SCRIPT } },
+    { files: { 'senders/quick.yaml': QUICK_SENDER, 'script.js': SCRIPT } },
   );
 });
 afterEach(() => upstream.answer());
@@ -79,7 +77,7 @@ const config = (more: object = {}, ...routes: object[]) => ({
   ...more,
 });
 const start = async (settings: object = config(), options: StartOptions = {}): Promise<Gateway> => {
-  const files = { 'senders/quick.yaml': SENDER };
+  const files = { 'senders/quick.yaml': QUICK_SENDER };
   const started = await startGateway(settings as Parameters<typeof startGateway>[0], { files, ...options });
   // With a connection to the upstream there, nothing is late for want of one.
   await send(started, newId());

@@ -77,6 +77,12 @@ describe('a message from a trusted certificate whose signature does not hold', (
     expect(await metricOf(gateway, 'postern_queue_events', labels)).toBeGreaterThanOrEqual(1);
     const counted = { route: 'a', outcome: 'quarantined', reason: 'signature.mismatch', status: '202' };
     expect(await metricOf(gateway, 'postern_requests_total', counted)).toBeGreaterThanOrEqual(1);
+    const { address, port } = gateway.admin ?? {};
+    const usage = (await (await fetch(`http://${address}:${port}/usage`)).json()) as {
+      routes: { route: string; requests: { count: number }; let_in: { count: number } }[];
+    };
+    const used = usage.routes.find(({ route }) => route === 'a');
+    expect([used?.requests.count, used?.let_in.count]).toEqual([expect.any(Number), 0]);
     expect(upstream.requests).toEqual([]);
     // The credential that came with it held, and is not kept.
     const exported = await runFor(gateway, 'events', 'export', '--id', id);

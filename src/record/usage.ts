@@ -19,7 +19,7 @@ export interface Tally {
  */
 export interface RouteUsage {
   readonly requests: Tally;
-  /** Those that it did not refuse. */
+  /** Those that it neither refused nor quarantined. */
   readonly letIn: Tally;
   /** By the place of the secret. */
   readonly secrets: readonly Tally[];
@@ -70,12 +70,16 @@ export function countUse(
   const ofClient = client === undefined ? undefined : usage.get(laneOf(route, client));
   for (const { requests, letIn } of ofClient === undefined ? [used] : [used, ofClient]) {
     met(requests, nowMs);
-    if (outcome !== 'refused') met(letIn, nowMs);
+    if (!isKeptOut(outcome)) met(letIn, nowMs);
   }
   if (secret === undefined) return;
   const whose = ofClient !== undefined && ofClient.secrets.length > 0 ? ofClient : used;
   const tally = whose.secrets[secret];
   if (tally !== undefined) met(tally, nowMs);
+}
+
+function isKeptOut(outcome: Entry['outcome']): boolean {
+  return outcome === 'refused' || outcome === 'quarantined';
 }
 
 function met(tally: Tally, nowMs: number): void {

@@ -17,8 +17,9 @@ import type { Metrics } from './record/metrics.ts';
 import { countUse, type Usage, usageOf } from './record/usage.ts';
 import type { RouteSettings, Settings } from './settings.ts';
 import type { LenientClaims } from './store/redis/local.ts';
+import type { Store } from './store-types.ts';
 import type { Runner } from './transform/runner.ts';
-import type { AddressValue, Refusal, Store } from './types.ts';
+import type { AddressValue, Refusal } from './types.ts';
 
 export interface Built {
   readonly gateway: Gateway;

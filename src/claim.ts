@@ -1,5 +1,6 @@
 import type { AcceptedClaim } from './events.ts';
-import type { ClaimAnswer, Claims, ClaimToken, Refusal, Settlement } from './types.ts';
+import type { ClaimAnswer, Claims, ClaimToken } from './store-types.ts';
+import type { Refusal, Settlement } from './types.ts';
 
 /** The right to deliver one event, and the duty to say what became of it. */
 export interface Claim {

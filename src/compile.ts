@@ -17,9 +17,10 @@ import type { Route } from './request.ts';
 import { responderFor } from './respond.ts';
 import { METHODS, type RouteSettings } from './settings.ts';
 import type { LenientClaims } from './store/redis/local.ts';
+import type { Store } from './store-types.ts';
 import type { Runner } from './transform/runner.ts';
 import { transformation, type Way } from './transformation.ts';
-import type { Head, Refusal, Store } from './types.ts';
+import type { Head, Refusal } from './types.ts';
 
 /** What one route is made with. */
 export interface Ground {

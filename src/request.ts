@@ -7,8 +7,9 @@ import type { Quarantine } from './quarantine.ts';
 import type { Entry } from './record/entry.ts';
 import type { Responder } from './respond.ts';
 import type { QueueSettings } from './settings.ts';
+import type { Claims } from './store-types.ts';
 import type { Transformation } from './transformation.ts';
-import type { Claims, Head, Message, Refusal, Sender } from './types.ts';
+import type { Head, Message, Refusal, Sender } from './types.ts';
 
 /** One route, compiled: everything that can be decided before a request is decided here. */
 export interface Route {

@@ -4,7 +4,7 @@ import { memoryStore } from './store/memory.ts';
 import type { RedisNotes } from './store/redis/open.ts';
 import { sqliteStore } from './store/sqlite.ts';
 import { openSqliteEvents } from './store/sqlite-events.ts';
-import type { Store } from './types.ts';
+import type { Store } from './store-types.ts';
 
 /**
  * Opens the state that the settings name. One that is beyond this machine may be away, and come later.

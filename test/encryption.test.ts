@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { QueuedEvent } from '../src/events.ts';
 import type { EncryptionKey } from '../src/state-settings.ts';
 import { sealer } from '../src/store/seal.ts';
-import type { Store } from '../src/types.ts';
+import type { Store } from '../src/store-types.ts';
 import { attemptOf, queuedEvent } from './support/queued.ts';
 import { encryptionKey, eventually, freshSqlite, type State } from './support/stores.ts';
 

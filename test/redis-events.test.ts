@@ -4,7 +4,7 @@ import type { EventSummary, Events, Lease, LeaseRequest, Queue, QueuedEvent } fr
 import type { RedisUrl } from '../src/state-settings.ts';
 import { redisEvents } from '../src/store/redis/events.ts';
 import { type RedisStateSettings, redisStore } from '../src/store/redis/open.ts';
-import type { Store } from '../src/types.ts';
+import type { Store } from '../src/store-types.ts';
 import { attemptOf, queuedEvent } from './support/queued.ts';
 import { hasRedis, type RedisServer, startRedis } from './support/redis.ts';
 

@@ -7,7 +7,7 @@ import { readRedisUrl } from '../src/config/redis-url.ts';
 import type { Lease, LeaseRequest, Queue, QueuedEvent } from '../src/events.ts';
 import type { EncryptionKey, RedisUrl } from '../src/state-settings.ts';
 import { type RedisStateSettings, redisStore } from '../src/store/redis/open.ts';
-import type { Store } from '../src/types.ts';
+import type { Store } from '../src/store-types.ts';
 import { attemptOf, queuedEvent } from './support/queued.ts';
 import { hasRedis, type RedisServer, startRedis } from './support/redis.ts';
 

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Attempt, Disposal, Events, Lease, LeaseRequest, QueuedEvent } from '../src/events.ts';
-import type { Store } from '../src/types.ts';
+import type { Store } from '../src/store-types.ts';
 import { attemptOf, queuedEvent } from './support/queued.ts';
 import { DRIVERS, eventually, type State } from './support/stores.ts';
 

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { EventDetail, Lease, LeaseRequest, QueuedEvent } from '../src/events.ts';
 import type { QuarantineBounds, Release } from '../src/quarantined.ts';
-import type { Store } from '../src/types.ts';
+import type { Store } from '../src/store-types.ts';
 import { attemptOf, queuedEvent } from './support/queued.ts';
 import { DRIVERS, encryptionKey, eventually, type State } from './support/stores.ts';
 

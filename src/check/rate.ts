@@ -1,7 +1,8 @@
 import { networkOf } from '../addresses.ts';
 import { fieldValue } from '../fields.ts';
 import type { RateKey, RateLimit } from '../settings.ts';
-import { type Cells, type Check, type Head, PASS, type Peer, type Verdict } from '../types.ts';
+import type { Cells } from '../store-types.ts';
+import { type Check, type Head, PASS, type Peer, type Verdict } from '../types.ts';
 import type { RateLine } from './rate-line.ts';
 import type { RateCount } from './rate-tables.ts';
 

@@ -1,5 +1,6 @@
 import type { RateLimit } from '../settings.ts';
-import { type Check, type Head, PASS, type SharedRates, type Verdict } from '../types.ts';
+import type { SharedRates } from '../store-types.ts';
+import { type Check, type Head, PASS, type Verdict } from '../types.ts';
 import { cellsOf, longestWaitMs, rateKeyReader } from './rate.ts';
 import type { RateLine } from './rate-line.ts';
 

@@ -1,5 +1,6 @@
 import type { AcceptedClaim } from '../events.ts';
-import type { ClaimAnswer, Claims, ClaimToken, Settlement } from '../types.ts';
+import type { ClaimAnswer, Claims, ClaimToken } from '../store-types.ts';
+import type { Settlement } from '../types.ts';
 import { bootMs } from './boot-clock.ts';
 
 /** Where kept claims are written down; the drivers differ only in this. */

@@ -1,5 +1,5 @@
 import type { Retention } from '../events.ts';
-import type { Store } from '../types.ts';
+import type { Store } from '../store-types.ts';
 import { claimStore } from './claims.ts';
 import { KeyIndex } from './key-index.ts';
 import { openQueue } from './queue.ts';

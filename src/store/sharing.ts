@@ -1,5 +1,6 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
-import type { ClaimAnswer, Settlement } from '../types.ts';
+import type { ClaimAnswer } from '../store-types.ts';
+import type { Settlement } from '../types.ts';
 import type { ClaimLedger } from './claim-ledger.ts';
 import type { Flight, FlightsHere, OthersClaims } from './claims.ts';
 import { type Flights, openFlights } from './flights.ts';

@@ -1,7 +1,7 @@
 import type { DatabaseSync } from 'node:sqlite';
 import type { Retention } from '../events.ts';
 import type { EncryptionKey } from '../state-settings.ts';
-import type { Store } from '../types.ts';
+import type { Store } from '../store-types.ts';
 import { ClaimLedger } from './claim-ledger.ts';
 import { claimStore, type FlightsHere } from './claims.ts';
 import { ownerlessRemover } from './flights.ts';

@@ -12,7 +12,8 @@ import { isHopeless, parseHead } from '../../src/listen/head.ts';
 import { findRoute, routeTable } from '../../src/route/table.ts';
 import type { RateLimit } from '../../src/settings.ts';
 import { sqliteStore } from '../../src/store/sqlite.ts';
-import type { ClaimAnswer, Head } from '../../src/types.ts';
+import type { ClaimAnswer } from '../../src/store-types.ts';
+import type { Head } from '../../src/types.ts';
 import { cost, report } from './cost.ts';
 import { messageParts } from './message-parts.ts';
 

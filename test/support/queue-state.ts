@@ -7,7 +7,7 @@ import { eventsCommand } from '../../src/cli/events.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import type { Attempt, EventState, Lease, Queue, QueuedEvent } from '../../src/events.ts';
 import { openStore } from '../../src/state.ts';
-import type { Store } from '../../src/types.ts';
+import type { Store } from '../../src/store-types.ts';
 import { defaults } from './ca.ts';
 import { type CommandResult, runCommand } from './command.ts';
 import { runHere } from './command-here.ts';

@@ -7,7 +7,7 @@ import type { Events, Retention } from '../../src/events.ts';
 import type { Settings } from '../../src/settings.ts';
 import { openEvents, openStore } from '../../src/state.ts';
 import type { EncryptionKey, RedisUrl, StateSettings } from '../../src/state-settings.ts';
-import type { Store } from '../../src/types.ts';
+import type { Store } from '../../src/store-types.ts';
 import { afterAll } from './ending.ts';
 import { hasRedis, type RedisServer, startRedis } from './redis.ts';
 

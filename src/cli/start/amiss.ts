@@ -1,6 +1,6 @@
 import { reportedNames } from '../../config/modes.ts';
 import type { Settings } from '../../settings.ts';
-import type { Store } from '../../types.ts';
+import type { Store } from '../../store-types.ts';
 
 /** What is amiss with a gateway that is ready all the same; `undefined`: nothing. */
 export function amissWith(store: Store, { routes }: Settings): string | undefined {

@@ -2,7 +2,7 @@ import type { Log } from '../../record/log.ts';
 import type { RouteSettings, Settings } from '../../settings.ts';
 import { openStore } from '../../state.ts';
 import { StateFileError } from '../../store/state-file.ts';
-import type { Store } from '../../types.ts';
+import type { Store } from '../../store-types.ts';
 import { CliError } from '../exit.ts';
 
 /**

@@ -1,7 +1,7 @@
 import type { Built } from '../../build.ts';
 import { ownerOf } from '../../lane.ts';
 import type { Log } from '../../record/log.ts';
-import type { Store } from '../../types.ts';
+import type { Store } from '../../store-types.ts';
 
 /** Events of a route that is not configured any more are kept, but nobody delivers them. */
 export function warnOfStrays({ store, log }: { store: Store; log: Log }, { workers }: Built): void {

@@ -1,4 +1,4 @@
-import type { Cells } from '../../types.ts';
+import type { Cells } from '../../store-types.ts';
 import type { Link } from './link.ts';
 import { runScript, type Script } from './scripts.ts';
 

@@ -1,4 +1,5 @@
-import type { ClaimAnswer, Claims, ClaimToken, Settlement } from '../../types.ts';
+import type { ClaimAnswer, Claims, ClaimToken } from '../../store-types.ts';
+import type { Settlement } from '../../types.ts';
 import { KeyIndex } from '../key-index.ts';
 
 interface InFlight {

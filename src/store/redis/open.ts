@@ -1,5 +1,5 @@
 import type { StateSettings } from '../../state-settings.ts';
-import type { Store } from '../../types.ts';
+import type { Store } from '../../store-types.ts';
 import { sealer } from '../seal.ts';
 import { openAgain } from './again.ts';
 import { CLAIM, KEEP, RELEASE } from './claim-scripts.ts';

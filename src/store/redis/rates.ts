@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import type { SharedRates } from '../../types.ts';
+import type { SharedRates } from '../../store-types.ts';
 import { takeCells } from './gcra.ts';
 import type { Link } from './link.ts';
 

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { parse } from 'yaml';
 import { sqliteStore } from '../../../src/store/sqlite.ts';
-import type { ClaimAnswer } from '../../../src/types.ts';
+import type { ClaimAnswer } from '../../../src/store-types.ts';
 import { type EventShape, ORDINARY, routePath } from '../event.ts';
 import type { Ground, OpenOptions, Peer } from '../ground.ts';
 import { runTrial, startLoad } from '../trial.ts';

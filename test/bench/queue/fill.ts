@@ -2,7 +2,7 @@ import { hash, randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import type { QueuedEvent } from '../../../src/events.ts';
 import { sqliteStore } from '../../../src/store/sqlite.ts';
-import type { Store } from '../../../src/types.ts';
+import type { Store } from '../../../src/store-types.ts';
 
 /** As many as share a transaction, and a sync. */
 const GROUP = 500;
